@@ -1,0 +1,22 @@
+//! Kubernetes objects as values: YAML in and out, canonical form and digest, structural difference, redaction, and the schema table.
+//! It leaves what an object means (health, order, ownership) and every transport to others.
+
+mod canonical;
+mod diff;
+mod object;
+mod path;
+mod quantity;
+mod redact;
+mod schema;
+mod yaml;
+
+pub use canonical::{canonical_json, digest};
+pub use diff::{Change, diff, owned_diff};
+pub use object::{InvalidObject, Object, expand_list};
+pub use path::{FieldPath, Step};
+pub use redact::{Redaction, redact, redact_changes};
+pub use schema::{ListKind, list_kind, scope_of};
+pub use serde_json::{Map, Number, Value};
+pub use yaml::{
+    Content, Document, Key, Node, YamlBudget, YamlError, YamlMode, YamlProblem, parse_yaml, parse_yaml_spanned, to_yaml, to_yaml_documents,
+};
