@@ -1,0 +1,156 @@
+//! What is stored, sent and signed: it reads back what it writes, refuses what is newer or changed, and keeps secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+use shared_manifest::Object;
+use shared_model::{AppName, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
+use shared_release::{
+    Approval, DataKey, DecodeError, Entry, FEATURE_HOOKS, Freshness, Hook, HookDelete, Index, IndexApp, ObjectError, Phase, Policy, Prune,
+    Release, Root, RootError, SUPPORTED_FEATURES, SealError, SignedFreshness, SignedIndex, SignedRoot, SigningKey, VerifyError, Withdrawal,
+    decode_object, encode_object,
+};
+
+fn app(name: &str) -> AppName {
+    name.parse().expect("valid")
+}
+
+fn secret() -> Object {
+    let value = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": "web"}, "data": {"t": "Y2FuYXJ5"}});
+    Object::from_value(value).expect("valid")
+}
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    ObjectKey::new(GroupKind::new("", kind), Some("web"), name)
+}
+
+fn entry(name: &str) -> Entry {
+    Entry {
+        object: key("ConfigMap", name),
+        version: "v1".into(),
+        digest: Digest::of(name.as_bytes()),
+        sealed: None,
+        phase: Phase::Sync,
+        wave: -2,
+        hook: None,
+        policy: Policy { prune: Prune::Never, ignore: BTreeSet::from(["/data/x".into()]), ..Policy::default() },
+    }
+}
+
+fn index() -> Index {
+    let withdrawals = BTreeSet::from([
+        Withdrawal { object: key("ConfigMap", "old"), to: None },
+        Withdrawal { object: key("ConfigMap", "moved"), to: Some(app("other")) },
+    ]);
+    let mut web = IndexApp { release: Some(Digest::of(b"r")), withdrawals, depends_on: BTreeSet::from([app("base")]), approval: None };
+    web.approval = Some(Approval { of: web.withdrawals_digest(&app("web")), by: "ann".into(), at: Timestamp::UNIX_EPOCH });
+    Index {
+        cluster: "gpu-a".parse().expect("valid"),
+        uid: "u-1".parse().expect("valid"),
+        generation: Generation::new(2, 7),
+        parent: Some(Generation::new(2, 6)),
+        apps: BTreeMap::from([(app("web"), web), (app("gone"), IndexApp::default())]),
+    }
+}
+
+#[test]
+fn a_sealed_secret_is_the_same_each_time_opens_only_in_its_place_and_shows_nothing() {
+    let key = DataKey::from_bytes([1; 32]).app_key(&app("web"));
+    let (digest, blob) = encode_object(&secret(), &key).expect("encoded");
+    assert_eq!(encode_object(&secret(), &key).expect("encoded").0, digest, "equal content has equal digests");
+    assert!(!String::from_utf8_lossy(&blob).contains("Y2FuYXJ5"));
+    let open = |expected: &ObjectKey, key| decode_object(expected, &digest, &blob, Some(key));
+    assert_eq!(open(&secret().key(), &key).expect("opens"), secret());
+    let other_app = DataKey::from_bytes([1; 32]).app_key(&app("other"));
+    assert!(matches!(open(&secret().key(), &other_app), Err(ObjectError::Seal(SealError::OtherKey { .. }))));
+    let elsewhere = ObjectKey::new(GroupKind::new("", "Secret"), Some("elsewhere"), "token");
+    assert!(matches!(open(&elsewhere, &key), Err(ObjectError::Seal(SealError::Broken { .. }))));
+    assert!(!format!("{key:?} {:?}", DataKey::from_bytes([1; 32])).contains("1, 1"));
+}
+
+#[test]
+fn a_plain_object_is_its_canonical_json_and_a_changed_one_is_refused() {
+    let value =
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"name": "a", "namespace": "web"}, "data": {"b": "1", "a": "2"}});
+    let object = Object::from_value(value).expect("valid");
+    let app_key = DataKey::from_bytes([1; 32]).app_key(&app("web"));
+    let (digest, blob) = encode_object(&object, &app_key).expect("encoded");
+    assert_eq!(blob, shared_manifest::canonical_json(object.value()));
+    assert_eq!(decode_object(&object.key(), &digest, &blob, None).expect("reads"), object);
+    assert!(matches!(decode_object(&object.key(), &digest, b"{}", None), Err(ObjectError::WrongDigest { .. })));
+    assert!(matches!(decode_object(&key("ConfigMap", "b"), &digest, &blob, None), Err(ObjectError::OtherObject { .. })));
+}
+
+#[test]
+fn a_release_reads_back_what_it_writes_and_one_with_hooks_is_refused_by_name() {
+    let release = Release::new(app("web"), [entry("a"), entry("b")]);
+    let (digest, bytes) = release.encode();
+    assert_eq!(Digest::of(&bytes), digest);
+    assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(release));
+    let hook = Entry { hook: Some(Hook { delete: BTreeSet::from([HookDelete::HookSucceeded]) }), phase: Phase::PreSync, ..entry("h") };
+    let hooks = Release::new(app("web"), [hook]);
+    let (_, bytes) = hooks.encode();
+    assert_eq!(Release::decode(&bytes, &[]), Err(DecodeError::UnknownFeature { feature: FEATURE_HOOKS.into() }));
+    assert_eq!(Release::decode(&bytes, &[FEATURE_HOOKS]), Ok(hooks));
+}
+
+#[test]
+fn a_newer_format_is_refused_with_its_version_and_an_older_reader_is_told_to_upgrade() {
+    let text = String::from_utf8(Release::new(app("web"), [entry("a")]).encode().1).expect("JSON");
+    let newer = text.replace("release.v1", "release.v2");
+    let error = Release::decode(newer.as_bytes(), &[]).expect_err("refused");
+    assert_eq!(error, DecodeError::Newer { format: "capstan.dev/release", version: 2, supported: 1 });
+    assert!(error.to_string().contains("upgrade"), "{error}");
+    for damaged in [text.replace("capstan.dev/release.v1", "x"), text.replace("sha256:", "md5:"), text[..text.len() - 4].to_owned()] {
+        assert!(matches!(Release::decode(damaged.as_bytes(), &[]), Err(DecodeError::Malformed { .. })), "{damaged}");
+    }
+}
+
+#[test]
+fn an_index_reads_back_what_was_signed_and_only_for_those_who_trust_the_key() {
+    let (key, stranger) = (SigningKey::from_seed([1; 32]), SigningKey::from_seed([2; 32]));
+    let signed = SignedIndex::from_bytes(&index().sign(&key).to_bytes()).expect("readable");
+    assert_eq!(signed.verify(&[stranger.public(), key.public()]), Ok(index()));
+    assert_eq!(signed.read_own(), Ok(index()));
+    assert_eq!(signed.digest(), index().sign(&stranger).digest(), "the digest is of what is said, whoever says it");
+    assert!(matches!(signed.verify(&[stranger.public()]), Err(VerifyError::UnknownKey { .. })));
+    assert!(matches!(signed.verify(&[]), Err(VerifyError::UnknownKey { .. })));
+}
+
+#[test]
+fn a_signature_for_one_kind_of_document_is_none_for_another() {
+    let key = SigningKey::from_seed([1; 32]);
+    let index = index().sign(&key);
+    assert!(SignedFreshness::from_bytes(&index.to_bytes()).is_err());
+    assert!(SignedRoot::from_bytes(&index.to_bytes()).is_err());
+    let freshness = Freshness { uid: "u-1".parse().expect("valid"), index: index.digest(), at: Timestamp::UNIX_EPOCH };
+    let signed = SignedFreshness::from_bytes(&freshness.sign(&key).to_bytes()).expect("readable");
+    assert_eq!(signed.verify(&[key.public()]), Ok(freshness));
+}
+
+#[test]
+fn an_approval_is_of_exactly_the_withdrawals_that_were_shown() {
+    let mut web = index().apps.remove(&app("web")).expect("there");
+    assert!(web.is_approved(&app("web")) && !web.is_approved(&app("other")));
+    web.withdrawals.insert(Withdrawal { object: key("ConfigMap", "more"), to: None });
+    assert!(!web.is_approved(&app("web")));
+}
+
+#[test]
+fn a_root_succeeds_only_the_one_that_it_is_linked_to_and_signed_by() {
+    let [old, new, stranger] = [1, 2, 3].map(|seed| SigningKey::from_seed([seed; 32]));
+    let first = Root { version: 1, epoch: Epoch(1), keys: vec![old.public()], authorities: vec!["PEM".into()], previous: None };
+    let signed_first = first.sign(&[&old]);
+    assert_eq!(signed_first.trust_first(), Ok(first.clone()));
+    assert!(matches!(first.sign(&[&stranger]).trust_first(), Err(RootError::Verify(_))));
+    let digest = signed_first.digest();
+    let next = Root { version: 2, epoch: Epoch(2), keys: vec![new.public()], previous: Some(digest), ..first.clone() };
+    assert_eq!(next.sign(&[&old, &new]).succeed(&first, &digest), Ok(next.clone()));
+    assert!(matches!(next.sign(&[&new]).succeed(&first, &digest), Err(RootError::Verify(_))), "the old key must agree");
+    assert!(matches!(next.sign(&[&old]).succeed(&first, &digest), Err(RootError::Verify(_))), "the new key must exist");
+    for wrong in
+        [Root { version: 3, ..next.clone() }, Root { previous: Some(Digest::of(b"x")), ..next.clone() }, Root { epoch: Epoch(0), ..next }]
+    {
+        assert!(matches!(wrong.sign(&[&old, &new]).succeed(&first, &digest), Err(RootError::NotSuccessor { .. })));
+    }
+}
