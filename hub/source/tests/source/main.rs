@@ -1,0 +1,5 @@
+//! Sources against real Git: repositories made by git, served over HTTP, `git://` and a stand-in for ssh, or read where they lie.
+
+mod local;
+mod remote;
+mod support;
