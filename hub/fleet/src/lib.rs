@@ -1,0 +1,43 @@
+//! The language of a fleet repository: its kinds and their schema, problems with file and line, which app runs where, which directory it
+//! takes, and what is suspicious about something that is no longer there. It leaves manifests to the render engines, the order of changes
+//! and approvals to `hub/plan`, and where the tree comes from to `hub/source`.
+
+mod absence;
+mod amount;
+mod choice;
+mod document;
+mod fleet;
+mod kinds;
+mod known;
+mod label;
+mod link;
+mod name;
+mod near;
+mod place;
+mod problem;
+mod project;
+mod read;
+mod resolve;
+mod rule;
+mod schema;
+mod table;
+mod template;
+
+pub use absence::{Present, Suspicion, suspicions};
+pub use amount::Share;
+pub use choice::{Choice, ChoiceError, choose_path};
+pub use fleet::{
+    App, Approval, Blocked, CLUSTER_LABEL, Cluster, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch, OnDelete,
+    OnFailure, PathChoice, REGION_LABEL, Region, Rollout, Source, Stage, Supersede, Target, WhenLost,
+};
+pub use kinds::{API_VERSION, Kind};
+pub use known::{InvalidKnown, KNOWN_VERSION, Known, KnownApp, KnownChoice};
+pub use label::{Labels, Requirement, Selector};
+pub use name::{GroupName, RolloutName, StageName};
+pub use place::{Placement, WhyNot, place, why_not};
+pub use problem::{Blocks, Location, Problem, ProblemCode};
+pub use project::{FLEET_SOURCE, KindGlob, Project, Refusal};
+pub use read::{FLEET_BUDGET, FleetFiles, read_fleet};
+pub use resolve::{ResolveError, Resolved, resolve};
+pub use schema::schemas;
+pub use template::{Template, Variable, VariableError};

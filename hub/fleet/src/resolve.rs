@@ -1,0 +1,100 @@
+//! An app on one cluster with every variable replaced: what a render needs. Whether the directories are there is left to `choice`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hub_tree::{InvalidPath, TreePath};
+use shared_model::{AppName, ClusterName, Reason, Severity, SourceName};
+
+use crate::fleet::{App, Cluster, Fleet, PathChoice};
+use crate::rule::{invalid_namespace, is_namespace};
+use crate::template::{Bindings, Template, VariableError};
+
+/// An app on one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolved {
+    /// The app.
+    pub app: AppName,
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The namespace of objects that name none.
+    pub namespace: Option<String>,
+    /// All variables with their values: the app's, overridden by the region's, overridden by the cluster's.
+    pub vars: BTreeMap<String, String>,
+    /// The source of manifests; `None` is the fleet repository.
+    pub source: Option<SourceName>,
+    /// The directories in it, from its root, the most special first; at least one.
+    pub paths: Vec<TreePath>,
+    /// Whether there is a choice between the directories, so that one that is absent is passed over.
+    pub first_of: bool,
+}
+
+/// Why an app cannot be resolved on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// A variable has no value.
+    #[error("{field}: {error}")]
+    Variable {
+        /// The field: `source.path`, `namespace`, `vars.NAME`.
+        field: String,
+        /// Which, and why.
+        error: VariableError,
+    },
+    /// The namespace is none once the variables are replaced.
+    #[error("namespace: {}", invalid_namespace(namespace))]
+    Namespace {
+        /// What it became.
+        namespace: String,
+    },
+    /// A directory is outside the source once the variables are replaced.
+    #[error("source.path: {0}")]
+    Path(InvalidPath),
+}
+
+impl From<&ResolveError> for Reason {
+    fn from(error: &ResolveError) -> Self {
+        let code = match error {
+            ResolveError::Variable { .. } => "UnsetVariable",
+            ResolveError::Namespace { .. } | ResolveError::Path(_) => "InvalidValue",
+        };
+        Self::new(Severity::Error, code, error.to_string())
+    }
+}
+
+/// Replaces all variables of `app` for `cluster`.
+///
+/// # Errors
+/// The first field that has no value there: variables before the namespace, the namespace before the paths.
+pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, ResolveError> {
+    let none = BTreeMap::new();
+    let region_vars = fleet.regions.get(&cluster.region).map_or(&none, |region| &region.vars);
+    let bindings = Bindings {
+        region: cluster.region.as_str(),
+        cluster: cluster.name.as_str(),
+        labels: &cluster.labels,
+        vars: [&cluster.vars, region_vars, &app.vars],
+    };
+    let expand = |field: &str, template: &Template| {
+        bindings.expand(template).map_err(|error| ResolveError::Variable { field: field.to_owned(), error })
+    };
+    let names: BTreeSet<&String> = bindings.vars.iter().flat_map(|vars| vars.keys()).collect();
+    let mut vars = BTreeMap::new();
+    for name in names {
+        if let Some(template) = bindings.var(name) {
+            vars.insert(name.clone(), expand(&format!("vars.{name}"), template)?);
+        }
+    }
+    let namespace = app.namespace.as_ref().map(|namespace| expand("namespace", namespace)).transpose()?;
+    if let Some(namespace) = namespace.as_ref().filter(|namespace| !is_namespace(namespace)) {
+        return Err(ResolveError::Namespace { namespace: namespace.clone() });
+    }
+    let base = match app.source.name {
+        Some(_) => TreePath::root(),
+        None => app.location.file.parent().unwrap_or_default(),
+    };
+    let mut paths = Vec::new();
+    for candidate in app.source.path.candidates() {
+        paths.push(base.join(&expand("source.path", candidate)?).map_err(ResolveError::Path)?);
+    }
+    let first_of = matches!(app.source.path, PathChoice::FirstOf(_));
+    Ok(Resolved { app: app.name.clone(), cluster: cluster.name.clone(), namespace, vars, source: app.source.name.clone(), paths, first_of })
+}
