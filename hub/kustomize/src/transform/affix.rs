@@ -1,0 +1,68 @@
+//! `namePrefix` and `nameSuffix`: a text before or after the name of every resource, custom definitions, API services and namespaces excepted.
+
+use crate::field_spec::{Create, FieldSpec};
+use crate::problem::Fault;
+use crate::resource::Resource;
+use crate::resources::Resources;
+use crate::transform::Transformer;
+use crate::value::text;
+
+/// Before or after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Prefix,
+    Suffix,
+}
+
+/// The transformer.
+pub(crate) struct Affix {
+    pub(crate) side: Side,
+    pub(crate) text: String,
+    pub(crate) fields: Vec<FieldSpec>,
+}
+
+impl Transformer for Affix {
+    fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
+        for resource in resources.iter_mut().filter(|resource| !is_exempt(resource)) {
+            for field in &self.fields {
+                if !resource.original_id().is_selected(&field.kinds) {
+                    continue;
+                }
+                if field.path == "metadata/name" && !self.text.is_empty() {
+                    let affixes = if self.side == Side::Prefix { &mut resource.prefixes } else { &mut resource.suffixes };
+                    affixes.push(self.text.clone());
+                    resource.remember_id();
+                }
+                field.visit(&mut resource.value, Create::Scalar, &mut |value| {
+                    let old = text(value);
+                    *value = match self.side {
+                        Side::Prefix => format!("{}{old}", self.text),
+                        Side::Suffix => format!("{old}{}", self.text),
+                    }
+                    .into();
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A prefix and then a suffix: kustomize's former transformer for both.
+pub(crate) struct Both(pub(crate) Affix, pub(crate) Affix);
+
+impl Transformer for Both {
+    fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
+        self.0.apply(resources)?;
+        self.1.apply(resources)
+    }
+}
+
+fn is_exempt(resource: &Resource) -> bool {
+    let id = resource.original_id();
+    match id.kind {
+        "CustomResourceDefinition" | "Namespace" => true,
+        "APIService" => id.group == "apiregistration.k8s.io",
+        _ => false,
+    }
+}

@@ -1,0 +1,47 @@
+//! Which engine makes an app's manifests, and how that is found out from its directory.
+
+use hub_tree::{ReadError, Reader, TreePath};
+
+use crate::problem::RenderProblem;
+
+/// The version of everything that turns files into objects. It is part of every input: a new one is a change like a commit.
+pub const ENGINE_VERSION: &str = "render-1 kustomize-5.8.1";
+
+/// What makes the manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Engine {
+    /// A kustomization, built as kustomize builds it.
+    Kustomize,
+    /// Files of manifests, taken as they are.
+    Plain,
+}
+
+/// How an app chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum EngineChoice {
+    /// By what is in the directory: a kustomization file, else plain manifests.
+    #[default]
+    Detect,
+    /// This one.
+    Use(Engine),
+}
+
+/// The files that make a directory a kustomization.
+const KUSTOMIZATION_FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
+/// The engine for the directory `path`. A chart is refused: its templates are no manifests.
+pub(crate) fn choose(choice: EngineChoice, reader: &Reader<'_>, path: &TreePath) -> Result<Engine, RenderProblem> {
+    if let EngineChoice::Use(engine) = choice {
+        return Ok(engine);
+    }
+    let has = |name: &str| -> Result<bool, ReadError> { Ok(reader.entry(&path.child(name))?.is_some()) };
+    if has("Chart.yaml")? {
+        return Err(RenderProblem::Chart { path: path.clone() });
+    }
+    for name in KUSTOMIZATION_FILES {
+        if has(name)? {
+            return Ok(Engine::Kustomize);
+        }
+    }
+    Ok(Engine::Plain)
+}
