@@ -1,0 +1,48 @@
+//! The three streams of a command. Nothing else of this crate touches them, so that a test can hold them.
+
+use std::io::{BufRead, ErrorKind, Write};
+
+use crate::failure::Failure;
+
+/// Where a command reads answers, prints data and talks.
+pub struct Console<'a> {
+    /// Where answers to questions come from.
+    pub input: &'a mut (dyn BufRead + Send),
+    /// For data.
+    pub out: &'a mut (dyn Write + Send),
+    /// For talk.
+    pub err: &'a mut (dyn Write + Send),
+    /// Whether somebody is there to answer.
+    pub interactive: bool,
+}
+
+impl Console<'_> {
+    /// Prints data as it is.
+    pub(crate) fn print(&mut self, data: &str) -> Result<(), Failure> {
+        match self.out.write_all(data.as_bytes()).and_then(|()| self.out.flush()) {
+            // `capstan get apps | head` has what it wanted.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome.map_err(|error| Failure::local(format!("standard output cannot be written: {error}"))),
+        }
+    }
+
+    /// Says something to whoever runs the command.
+    pub(crate) fn say(&mut self, talk: &str) -> Result<(), Failure> {
+        writeln!(self.err, "{talk}").map_err(|error| Failure::local(format!("standard error cannot be written: {error}")))
+    }
+
+    /// Asks for a yes. Without anybody to ask, `yes` must have been given.
+    pub(crate) fn confirm(&mut self, question: &str, yes: bool) -> Result<(), Failure> {
+        if yes {
+            return Ok(());
+        }
+        if !self.interactive {
+            return Err(Failure::usage("nobody is here to confirm this", "add --yes after reading what it does"));
+        }
+        let unreadable = |error| Failure::local(format!("the answer cannot be read: {error}"));
+        write!(self.err, "{question} [y/N] ").and_then(|()| self.err.flush()).map_err(unreadable)?;
+        let mut answer = String::new();
+        self.input.read_line(&mut answer).map_err(unreadable)?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::usage("not confirmed", "nothing was changed")) }
+    }
+}
