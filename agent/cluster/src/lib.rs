@@ -1,0 +1,19 @@
+//! The one place that talks to the Kubernetes API: discovery, server-side apply, deletion, watches, and the agent's own Secrets and Lease.
+//! What to apply or delete is decided by `agent/plan`; this crate carries it out and says what it saw.
+
+mod connect;
+mod discovery;
+mod error;
+mod lease;
+mod request;
+mod secrets;
+mod view;
+mod watch;
+
+pub use connect::{Cluster, ClusterConfig, FIELD_MANAGER};
+pub use discovery::{Discovery, Resource};
+pub use error::{ClusterError, Refusal};
+pub use lease::{Lease, LeaseState, Role};
+pub use secrets::SecretParts;
+pub use view::{Mark, View};
+pub use watch::Watches;

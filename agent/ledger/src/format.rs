@@ -1,0 +1,276 @@
+//! The ledger's files: JSON documents with a format version and a checksum over the body.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::PathBuf;
+
+use agent_plan::{AppInventory, Inventory, Owned};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use shared_model::{AppName, Digest, Generation, GroupKind, ObjectKey};
+use shared_release::{AppKey, Phase, SignedIndex, SignedRoot};
+use zeroize::Zeroizing;
+
+/// The version of the ledger that this build writes, and the newest that it reads.
+const VERSION: u32 = 1;
+
+/// Why the ledger cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The disk failed.
+    #[error("the ledger at {path} cannot be {action}: {source}; the agent changes nothing in the cluster while it cannot remember it")]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// "read" or "written".
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Written by a newer agent.
+    #[error("the ledger's {what} has format version {version}, and this agent reads up to {VERSION}: start the newer agent again")]
+    Newer {
+        /// Which document.
+        what: &'static str,
+        /// Its version.
+        version: u32,
+    },
+    /// Damaged.
+    #[error("the ledger's {what} is damaged ({detail}); it is set aside and read from the copy in the cluster instead")]
+    Damaged {
+        /// Which document.
+        what: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A blob is not there, or not what its name says.
+    #[error("the content with digest {digest} is not in the ledger; it is fetched again")]
+    NoBlob {
+        /// The digest.
+        digest: Digest,
+    },
+}
+
+/// The agent's key, and its certificate once it has one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The private key, PEM.
+    pub key_pem: Zeroizing<String>,
+    /// What came of the enrolment; `None` before it.
+    pub certified: Option<Certified>,
+}
+
+/// What an enrolment gives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certified {
+    /// The certificate chain, PEM, leaf first.
+    pub chain_pem: String,
+    /// The authorities of the hub, PEM.
+    pub authority_pem: String,
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity(..)")
+    }
+}
+
+/// Everything but inventory and blobs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct State {
+    /// Rises with each write; of two copies the higher one counts.
+    pub(crate) revision: u64,
+    /// Nothing older than this is ever accepted.
+    pub(crate) floor: Generation,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) root: Option<SignedRoot>,
+    /// The index in force, all of whose content is here.
+    pub(crate) index: Option<SignedIndex>,
+    /// The index accepted after it, whose content is still on its way.
+    pub(crate) pending: Option<SignedIndex>,
+    pub(crate) keys: BTreeMap<AppName, AppKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    format: String,
+    sum: String,
+    body: String,
+}
+
+fn encode(what: &'static str, body: &impl Serialize) -> Vec<u8> {
+    let body = serde_json::to_string(body).unwrap_or_else(|error| unreachable!("BUG: a ledger document has only text keys: {error}"));
+    let envelope = Envelope { format: format!("capstan.dev/ledger-{what}.v{VERSION}"), sum: Digest::of(body.as_bytes()).to_string(), body };
+    serde_json::to_vec(&envelope).unwrap_or_else(|error| unreachable!("BUG: an envelope has only text keys: {error}"))
+}
+
+fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, LedgerError> {
+    let damaged = |detail: String| LedgerError::Damaged { what, detail };
+    let envelope: Envelope = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let version = envelope.format.strip_prefix(&format!("capstan.dev/ledger-{what}.v")).and_then(|text| text.parse().ok());
+    match version {
+        Some(version) if version > VERSION => return Err(LedgerError::Newer { what, version }),
+        Some(_) => {}
+        None => return Err(damaged("its format is not a ledger's".to_owned())),
+    }
+    if Digest::of(envelope.body.as_bytes()).to_string() != envelope.sum {
+        return Err(damaged("its checksum does not fit".to_owned()));
+    }
+    serde_json::from_str(&envelope.body).map_err(|error| damaged(error.to_string()))
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateFile {
+    revision: u64,
+    epoch: u64,
+    sequence: u64,
+    identity: Option<IdentityFile>,
+    root: Option<String>,
+    index: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pending: Option<String>,
+    keys: BTreeMap<String, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    key: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certified: Option<CertifiedFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CertifiedFile {
+    chain: String,
+    authority: String,
+}
+
+impl State {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let certified =
+            |certified: &Certified| CertifiedFile { chain: certified.chain_pem.clone(), authority: certified.authority_pem.clone() };
+        let identity = self
+            .identity
+            .as_ref()
+            .map(|identity| IdentityFile { key: identity.key_pem.to_string(), certified: identity.certified.as_ref().map(certified) });
+        let file = StateFile {
+            revision: self.revision,
+            epoch: self.floor.epoch.0,
+            sequence: self.floor.sequence.0,
+            identity,
+            root: self.root.as_ref().map(|root| BASE64.encode(root.to_bytes())),
+            index: self.index.as_ref().map(|index| BASE64.encode(index.to_bytes())),
+            pending: self.pending.as_ref().map(|index| BASE64.encode(index.to_bytes())),
+            keys: self.keys.iter().map(|(app, key)| (app.to_string(), BASE64.encode(key.as_bytes()))).collect(),
+        };
+        encode("state", &file)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
+        let file: StateFile = decode("state", bytes)?;
+        let damaged = |detail: &dyn fmt::Display| LedgerError::Damaged { what: "state", detail: detail.to_string() };
+        let unpack = |text: String| BASE64.decode(text).map_err(|error| damaged(&error));
+        let root = file.root.map(unpack).transpose()?;
+        let index = |text: Option<String>| {
+            let bytes = text.map(unpack).transpose()?;
+            bytes.map(|bytes| SignedIndex::from_bytes(&bytes).map_err(|error| damaged(&error))).transpose()
+        };
+        let mut keys = BTreeMap::new();
+        for (app, key) in file.keys {
+            let app: AppName = app.parse().map_err(|error| damaged(&error))?;
+            let secret = <[u8; 32]>::try_from(unpack(key)?).map_err(|_| damaged(&"a key is not 32 bytes"))?;
+            keys.insert(app.clone(), AppKey::from_bytes(app, secret));
+        }
+        Ok(Self {
+            revision: file.revision,
+            floor: Generation::new(file.epoch, file.sequence),
+            identity: file.identity.map(|identity| Identity {
+                key_pem: Zeroizing::new(identity.key),
+                certified: identity.certified.map(|file| Certified { chain_pem: file.chain, authority_pem: file.authority }),
+            }),
+            root: root.map(|bytes| SignedRoot::from_bytes(&bytes)).transpose().map_err(|error| damaged(&error))?,
+            index: index(file.index)?,
+            pending: index(file.pending)?,
+            keys,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct InventoryFile {
+    revision: u64,
+    apps: BTreeMap<String, AppFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppFile {
+    release: Option<String>,
+    objects: Vec<ObjectFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ObjectFile {
+    group: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    uid: Option<String>,
+    applied: Option<String>,
+    #[serde(default)]
+    phase: Phase,
+    #[serde(default)]
+    wave: i32,
+    #[serde(default)]
+    finished: bool,
+    #[serde(default)]
+    yielded: BTreeSet<String>,
+}
+
+pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> {
+    let object = |(key, owned): (&ObjectKey, &Owned)| ObjectFile {
+        group: key.kind.group.clone(),
+        kind: key.kind.kind.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
+        uid: owned.uid.clone(),
+        applied: owned.applied.as_ref().map(ToString::to_string),
+        phase: owned.stage.0,
+        wave: owned.stage.1,
+        finished: owned.finished,
+        yielded: owned.yielded.clone(),
+    };
+    let app = |app: &AppInventory| AppFile {
+        release: app.release.as_ref().map(ToString::to_string),
+        objects: app.objects.iter().map(object).collect(),
+    };
+    encode(
+        "inventory",
+        &InventoryFile { revision, apps: inventory.apps.iter().map(|(name, content)| (name.to_string(), app(content))).collect() },
+    )
+}
+
+pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerError> {
+    let file: InventoryFile = decode("inventory", bytes)?;
+    let damaged = |detail: &dyn fmt::Display| LedgerError::Damaged { what: "inventory", detail: detail.to_string() };
+    let digest = |text: Option<String>| text.map(|text| text.parse::<Digest>()).transpose().map_err(|error| damaged(&error));
+    let mut inventory = Inventory::default();
+    for (name, app) in file.apps {
+        let name: AppName = name.parse().map_err(|error| damaged(&error))?;
+        let mut objects = BTreeMap::new();
+        for object in app.objects {
+            let key = ObjectKey::new(GroupKind::new(object.group, object.kind), object.namespace.as_deref(), object.name);
+            let owned = Owned {
+                uid: object.uid,
+                applied: digest(object.applied)?,
+                stage: (object.phase, object.wave),
+                finished: object.finished,
+                yielded: object.yielded,
+            };
+            objects.insert(key, owned);
+        }
+        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects });
+    }
+    Ok((file.revision, inventory))
+}

@@ -1,0 +1,15 @@
+//! What an agent must not forget: who it is, whom it trusts, what it should run, and what it owns. A directory on disk, every change of
+//! which is durable before the call returns, and a copy that fits into Secrets, for the day the disk is gone.
+//!
+//! What to write when is decided by `agent/agentd`; where the copy is kept is the business of whoever implements [`Mirror`].
+
+mod contents;
+mod disk;
+mod format;
+mod ledger;
+mod mirror;
+
+pub use contents::Contents;
+pub use format::{Certified, Identity, LedgerError};
+pub use ledger::{Ledger, Opened, Restored};
+pub use mirror::{MIRROR_LIMIT, Mirror, MirrorError, MirrorFuture, PART_LIMIT, Parts};

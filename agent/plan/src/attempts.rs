@@ -1,0 +1,234 @@
+//! What was tried on each object and how it went: when to try again, and when healing has become a fight.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use shared_model::{AppName, Drift, DriftKind, FieldChange, ObjectKey, Reason, Timestamp};
+
+/// The longest pause between two attempts: an error that was mended is noticed within five minutes even if no event tells of it.
+pub const RETRY_CAP: Duration = Duration::from_secs(300);
+
+/// The first pause after a failed attempt; each next one is twice as long up to [`RETRY_CAP`].
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// Healing the same object this often within [`FIGHT_WINDOW`] slows down; by the same other manager it is called a fight.
+pub const FIGHT_AFTER: usize = 3;
+
+/// The window in which heals are counted.
+const FIGHT_WINDOW: Duration = Duration::from_secs(600);
+
+/// Drift that was healed is reported for this long: an operator who comes after lunch still sees it.
+const DRIFT_REMEMBERED: Duration = Duration::from_secs(6 * 3600);
+
+/// The history of all objects since the agent's start. Losing it costs an attempt that comes a little early.
+#[derive(Debug, Clone, Default)]
+pub struct Attempts {
+    objects: BTreeMap<(AppName, ObjectKey), History>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct History {
+    failures: u32,
+    error: Option<(Reason, Timestamp)>,
+    heals: Vec<Heal>,
+    drifts: Vec<Drift>,
+}
+
+#[derive(Debug, Clone)]
+struct Heal {
+    at: Timestamp,
+    managers: Vec<String>,
+}
+
+impl Attempts {
+    /// An attempt on `object` failed.
+    pub fn failed(&mut self, app: &AppName, object: &ObjectKey, reason: Reason, now: Timestamp) {
+        let history = self.history(app, object);
+        history.failures = history.failures.saturating_add(1);
+        history.error = Some((reason, now));
+    }
+
+    /// An attempt on `object` succeeded.
+    pub fn succeeded(&mut self, app: &AppName, object: &ObjectKey, now: Timestamp) {
+        let history = self.history(app, object);
+        history.failures = 0;
+        history.error = None;
+        for drift in history.drifts.iter_mut().filter(|drift| drift.healed.is_none()) {
+            drift.healed = Some(now);
+        }
+    }
+
+    /// `object` is about to be healed of `changes`; none means that it was deleted.
+    pub fn healing(&mut self, app: &AppName, object: &ObjectKey, changes: &[FieldChange], now: Timestamp) {
+        let history = self.history(app, object);
+        history.heals.retain(|heal| since(now, heal.at) < FIGHT_WINDOW);
+        let mut managers: Vec<String> = changes.iter().filter_map(|change| change.manager.clone()).collect();
+        managers.sort_unstable();
+        managers.dedup();
+        history.heals.push(Heal { at: now, managers });
+    }
+
+    /// `object` was seen to differ by `changes`; none means that it was deleted. Seeing the same standing drift again changes nothing.
+    pub fn drifted(&mut self, app: &AppName, object: &ObjectKey, changes: &[FieldChange], now: Timestamp) {
+        let fight = self.fight(app, object).is_some();
+        let history = self.history(app, object);
+        history.drifts.retain(|drift| drift.healed.is_none_or(|healed| since(now, healed) < DRIFT_REMEMBERED));
+        let kind = match (changes.is_empty(), fight) {
+            (true, _) => DriftKind::Deleted,
+            (false, true) => DriftKind::Fight,
+            (false, false) => DriftKind::Changed,
+        };
+        let fields: Vec<FieldChange> = changes.iter().take(Drift::FIELD_LIMIT).cloned().collect();
+        match history.drifts.iter_mut().find(|drift| drift.healed.is_none()) {
+            Some(standing) => {
+                standing.kind = kind;
+                standing.fields = fields;
+            }
+            None => history.drifts.push(Drift { object: object.clone(), kind, fields, seen: now, healed: None }),
+        }
+        let excess = history.drifts.len().saturating_sub(shared_model::AppState::DRIFT_LIMIT);
+        history.drifts.drain(..excess);
+    }
+
+    /// The drift of an object went away without us.
+    pub fn settled(&mut self, app: &AppName, object: &ObjectKey, now: Timestamp) {
+        if let Some(history) = self.objects.get_mut(&(app.clone(), object.clone())) {
+            for drift in history.drifts.iter_mut().filter(|drift| drift.healed.is_none()) {
+                drift.healed = Some(now);
+            }
+        }
+    }
+
+    /// The drift of `app`, newest first.
+    pub fn drift(&self, app: &AppName) -> Vec<Drift> {
+        let mut drift: Vec<Drift> =
+            self.objects.iter().filter(|((of, _), _)| of == app).flat_map(|(_, history)| history.drifts.clone()).collect();
+        drift.sort_by_key(|drift| std::cmp::Reverse(drift.seen));
+        drift.truncate(shared_model::AppState::DRIFT_LIMIT);
+        drift
+    }
+
+    /// The error of the last attempt, if it failed.
+    pub fn error(&self, app: &AppName, object: &ObjectKey) -> Option<&Reason> {
+        self.objects.get(&(app.clone(), object.clone()))?.error.as_ref().map(|(reason, _)| reason)
+    }
+
+    /// The manager that rewrites `object` again and again, if there is one.
+    pub fn fight(&self, app: &AppName, object: &ObjectKey) -> Option<String> {
+        let history = self.objects.get(&(app.clone(), object.clone()))?;
+        let recent = history.heals.len().checked_sub(FIGHT_AFTER).map(|from| &history.heals[from..])?;
+        let manager = recent.last()?.managers.first()?;
+        recent.iter().all(|heal| heal.managers.contains(manager)).then(|| manager.clone())
+    }
+
+    /// When `object` may be tried again. In the past if at once.
+    pub fn next(&self, app: &AppName, object: &ObjectKey, healing: bool) -> Timestamp {
+        let Some(history) = self.objects.get(&(app.clone(), object.clone())) else { return Timestamp::UNIX_EPOCH };
+        let retry = history.error.as_ref().map(|(_, at)| *at + backoff(history.failures.saturating_sub(1)));
+        let slowed = history.heals.len().checked_sub(FIGHT_AFTER).filter(|_| healing);
+        let heal = slowed.and_then(|excess| {
+            let last = history.heals.last()?;
+            Some(last.at + backoff(u32::try_from(excess).unwrap_or(u32::MAX).saturating_add(2)))
+        });
+        [retry, heal].into_iter().flatten().max().unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Drops the history of objects that `keep` does not name.
+    pub fn retain(&mut self, keep: impl Fn(&AppName, &ObjectKey) -> bool) {
+        self.objects.retain(|(app, object), _| keep(app, object));
+    }
+
+    /// Forgets failures, so that everything is tried at once: new content deserves a new attempt.
+    pub fn forgive(&mut self, app: &AppName) {
+        for ((of, _), history) in &mut self.objects {
+            if of == app {
+                history.failures = 0;
+                history.error = None;
+                history.heals.clear();
+            }
+        }
+    }
+
+    fn history(&mut self, app: &AppName, object: &ObjectKey) -> &mut History {
+        self.objects.entry((app.clone(), object.clone())).or_default()
+    }
+}
+
+/// `RETRY_FIRST` × 2ⁿ up to `RETRY_CAP`.
+fn backoff(exponent: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(2_u32.saturating_pow(exponent.min(16))).min(RETRY_CAP)
+}
+
+fn since(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_model::{GroupKind, Severity};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("valid")
+    }
+
+    fn subject() -> (AppName, ObjectKey) {
+        ("web".parse().expect("valid"), ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a"))
+    }
+
+    fn change(manager: &str) -> Vec<FieldChange> {
+        vec![FieldChange { path: "data.a".into(), wanted: None, found: None, manager: Some(manager.into()), since: None }]
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_cap_and_never_end() {
+        let (app, object) = subject();
+        let mut attempts = Attempts::default();
+        assert_eq!(attempts.next(&app, &object, false), Timestamp::UNIX_EPOCH);
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            attempts.failed(&app, &object, Reason::new(Severity::Error, "ApplyRefused", "no"), at(1_000));
+            pauses.push(attempts.next(&app, &object, false).as_second() - 1_000);
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        attempts.succeeded(&app, &object, at(2_000));
+        assert_eq!(attempts.next(&app, &object, false), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn healing_is_immediate_until_it_is_a_fight() {
+        let (app, object) = subject();
+        let mut attempts = Attempts::default();
+        for second in 0..2 {
+            assert!(attempts.next(&app, &object, true) <= at(second));
+            attempts.healing(&app, &object, &change("other"), at(second));
+        }
+        assert_eq!(attempts.fight(&app, &object), None);
+        attempts.healing(&app, &object, &change("other"), at(2));
+        assert_eq!(attempts.fight(&app, &object).as_deref(), Some("other"));
+        assert!(attempts.next(&app, &object, true) > at(5));
+        assert!(attempts.next(&app, &object, false) <= at(5), "new content does not wait for a fight");
+    }
+
+    #[test]
+    fn several_managers_are_no_fight() {
+        let (app, object) = subject();
+        let mut attempts = Attempts::default();
+        for (second, manager) in ["a", "b", "c"].into_iter().enumerate() {
+            attempts.healing(&app, &object, &change(manager), at(i64::try_from(second).expect("small")));
+        }
+        assert_eq!(attempts.fight(&app, &object), None);
+    }
+
+    #[test]
+    fn a_drift_keeps_the_time_it_was_first_seen_and_says_when_it_was_healed() {
+        let (app, object) = subject();
+        let mut attempts = Attempts::default();
+        attempts.drifted(&app, &object, &change("kubectl-edit"), at(10));
+        attempts.drifted(&app, &object, &change("kubectl-edit"), at(20));
+        attempts.succeeded(&app, &object, at(21));
+        let drift = attempts.drift(&app);
+        assert_eq!((drift.len(), drift[0].seen, drift[0].healed), (1, at(10), Some(at(21))));
+    }
+}

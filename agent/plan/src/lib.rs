@@ -1,0 +1,25 @@
+//! What an agent does next: desired × inventory × observed → an ordered list of steps, the state of every app, and why not.
+//!
+//! A plan leaves its executor nothing to choose. It is made anew from the whole present state whenever something changed; nothing is kept
+//! between two plans but what the inventory and [`Attempts`] hold.
+
+mod accept;
+mod attempts;
+mod compare;
+mod inventory;
+mod observed;
+mod order;
+mod ownership;
+mod plan;
+mod prune;
+mod tracking;
+
+pub use accept::{IndexRefusal, Standpoint, judge_index};
+pub use attempts::{Attempts, FIGHT_AFTER, RETRY_CAP};
+pub use compare::{Comparison, compare, prepare};
+pub use inventory::{AppInventory, Inventory, Owned};
+pub use observed::{Compared, KindState, Kinds, Observed, Present};
+pub use ownership::{Holder, fingerprint, holder};
+pub use plan::{AppPlan, Desired, DesiredApp, ForgetCause, Input, Plan, Step, StepKind, plan};
+pub use prune::{HOURLY_DELETIONS, PrunePermit};
+pub use tracking::{TRACKING_ANNOTATION, Tracking};

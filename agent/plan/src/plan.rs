@@ -1,0 +1,551 @@
+//! The plan: for every app its next steps and its state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use shared_model::{AppName, AppState, Digest, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, Timestamp};
+use shared_release::{Entry, Existing, Heal, Phase, Release, Withdrawal};
+
+use crate::attempts::Attempts;
+use crate::inventory::{AppInventory, Inventory, Owned};
+use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
+use crate::order::rank;
+use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
+
+/// What the newest accepted index asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Desired {
+    /// The apps by name.
+    pub apps: BTreeMap<AppName, DesiredApp>,
+}
+
+/// What it asks of one app.
+#[derive(Debug, Clone)]
+pub struct DesiredApp {
+    /// The release; `None` when the app leaves the cluster; a reason if the release cannot be used, and then the app is left as it is.
+    pub release: Result<Option<(Digest, Arc<Release>)>, Reason>,
+    /// What the app no longer has.
+    pub withdrawals: BTreeSet<Withdrawal>,
+    /// The withdrawals, exactly these, were approved.
+    pub approved: bool,
+    /// The apps that must be healthy at their wanted release before this one changes.
+    pub depends_on: BTreeSet<AppName>,
+}
+
+/// The whole present state.
+pub struct Input<'a> {
+    /// The time, by the agent's clock.
+    pub now: Timestamp,
+    /// What is wanted.
+    pub desired: &'a Desired,
+    /// What is owned.
+    pub inventory: &'a Inventory,
+    /// What is there.
+    pub objects: &'a Objects,
+    /// What the API server serves.
+    pub kinds: &'a Kinds,
+    /// What was tried.
+    pub attempts: &'a Attempts,
+    /// Whether deleting is possible.
+    pub prune: &'a PrunePermit,
+    /// Deletions within the last hour.
+    pub deletions_last_hour: u32,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Steps of a lower order are done first; steps of one order may be done at once.
+    pub order: u32,
+    /// For which app.
+    pub app: AppName,
+    /// To which object.
+    pub object: ObjectKey,
+    /// What.
+    pub kind: StepKind,
+}
+
+/// What to do with an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepKind {
+    /// Apply it as the entry says.
+    Apply {
+        /// The entry of the release.
+        entry: Box<Entry>,
+        /// It was as wanted before and has these differences now (none: it was deleted). `None` when it is new or its content changed.
+        drift: Option<Vec<FieldChange>>,
+        /// Fields that keep their live value: the entry's own and those left to autoscalers.
+        ignore: BTreeSet<String>,
+    },
+    /// Delete it if it still has this uid.
+    Delete {
+        /// The uid.
+        uid: String,
+    },
+    /// Take it into the inventory: it changes hands, or the inventory was lost.
+    Adopt {
+        /// The app that had it.
+        from: Option<AppName>,
+        /// Its uid.
+        uid: String,
+    },
+    /// Take it out of the inventory without touching it.
+    Forget(ForgetCause),
+    /// Remember that the Job came to its end.
+    Finish,
+}
+
+/// Why an object leaves the inventory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForgetCause {
+    /// It does not exist any more.
+    Gone,
+    /// Another object has its name now, or its creation was never confirmed.
+    NotOurs,
+}
+
+/// The plan for one app.
+#[derive(Debug, Clone)]
+pub struct AppPlan {
+    /// Its state for the report.
+    pub state: AppState,
+    /// All objects of this release are applied: the inventory should say so.
+    pub completed: Option<Digest>,
+    /// Objects that differ from what is wanted, and how; no fields means that the object was deleted.
+    pub drifted: Vec<(ObjectKey, Vec<FieldChange>)>,
+    /// Objects that were compared and are as wanted.
+    pub settled: Vec<ObjectKey>,
+}
+
+/// What to do, and how things are.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// The steps, by order.
+    pub steps: Vec<Step>,
+    /// The apps.
+    pub apps: BTreeMap<AppName, AppPlan>,
+    /// When to plan again even if nothing happens.
+    pub wake: Option<Timestamp>,
+}
+
+/// Decides what to do next.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut plan = Plan::default();
+    let mut deletions_left = HOURLY_DELETIONS.saturating_sub(input.deletions_last_hour);
+    for (app, desired) in &input.desired.apps {
+        let planner = AppPlanner { input, app, desired };
+        let (app_plan, steps, wake) = planner.plan(deletions_left);
+        let deletions = steps.iter().filter(|step| matches!(step.kind, StepKind::Delete { .. })).count();
+        deletions_left = deletions_left.saturating_sub(u32::try_from(deletions).unwrap_or(u32::MAX));
+        plan.steps.extend(steps);
+        plan.wake = [plan.wake, wake].into_iter().flatten().min();
+        plan.apps.insert(app.clone(), app_plan);
+    }
+    for (app, inventory) in input.inventory.apps.iter().filter(|(app, _)| !input.desired.apps.contains_key(*app)) {
+        if !inventory.objects.is_empty() {
+            plan.apps.insert(app.clone(), abandoned(app, inventory, input));
+        }
+    }
+    plan.steps.sort_by(|a, b| (a.order, &a.app, &a.object).cmp(&(b.order, &b.app, &b.object)));
+    plan
+}
+
+/// An app that the index does not name although its objects are here: nothing asked for their deletion, so they stay.
+fn abandoned(app: &AppName, inventory: &AppInventory, input: &Input<'_>) -> AppPlan {
+    let message = format!("the hub's index does not name this app; its {} objects are kept as they are", inventory.objects.len());
+    AppPlan {
+        state: AppState {
+            wanted: None,
+            applied: inventory.release,
+            health: Health::Unknown,
+            reason: Some(Reason::new(Severity::Warning, "NotInIndex", message)),
+            objects: count(inventory),
+            unhealthy: Vec::new(),
+            drift: input.attempts.drift(app),
+            awaiting_approval: Vec::new(),
+            withdrawn: Vec::new(),
+        },
+        completed: None,
+        drifted: Vec::new(),
+        settled: Vec::new(),
+    }
+}
+
+/// The objects that are certainly there; an intent to create is not one of them.
+fn count(inventory: &AppInventory) -> u32 {
+    let confirmed = inventory.objects.values().filter(|owned| owned.uid.is_some()).count();
+    u32::try_from(confirmed).unwrap_or(u32::MAX)
+}
+
+/// How one entry of a release stands.
+struct Standing {
+    /// Applied at its wanted content.
+    current: bool,
+    health: Health,
+    reason: Option<Reason>,
+    step: Option<StepKind>,
+    wake: Option<Timestamp>,
+    /// What a comparison found: differences, or none.
+    compared: Option<Vec<FieldChange>>,
+    /// It is gone although it is wanted.
+    deleted: bool,
+}
+
+impl Standing {
+    fn new(current: bool, health: Health, reason: Option<Reason>) -> Self {
+        Self { current, health, reason, step: None, wake: None, compared: None, deleted: false }
+    }
+
+    /// Whether later waves may go on. What is suspended is held on purpose and holds up nobody else.
+    fn is_done(&self) -> bool {
+        self.current && matches!(self.health, Health::Healthy | Health::Suspended)
+    }
+}
+
+struct AppPlanner<'a> {
+    input: &'a Input<'a>,
+    app: &'a AppName,
+    desired: &'a DesiredApp,
+}
+
+impl AppPlanner<'_> {
+    fn plan(&self, deletions_left: u32) -> (AppPlan, Vec<Step>, Option<Timestamp>) {
+        let nothing = AppInventory::default();
+        let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
+        let (release, unusable) = match &self.desired.release {
+            Ok(release) => (release.as_ref(), None),
+            Err(reason) => (None, Some(reason.clone())),
+        };
+        let mut wake = None;
+        let mut steps = Vec::new();
+        let mut app_plan = AppPlan {
+            state: AppState {
+                wanted: release.map(|(digest, _)| *digest),
+                applied: inventory.release,
+                health: Health::Healthy,
+                reason: None,
+                objects: count(inventory),
+                unhealthy: Vec::new(),
+                drift: self.input.attempts.drift(self.app),
+                awaiting_approval: Vec::new(),
+                withdrawn: Vec::new(),
+            },
+            completed: None,
+            drifted: Vec::new(),
+            settled: Vec::new(),
+        };
+        let mut blocked = unusable.clone();
+        if unusable.is_some() {
+            app_plan.state.health = Health::Unknown;
+        }
+        let mut all_current = unusable.is_none();
+        if let Some((digest, release)) = release {
+            blocked = self.waits_for_dependency();
+            all_current = self.plan_release(release, blocked.clone(), &mut app_plan, &mut steps, &mut wake);
+            if all_current {
+                blocked = None;
+            }
+            if all_current {
+                app_plan.state.applied = Some(*digest);
+                app_plan.completed = (inventory.release != Some(*digest)).then_some(*digest);
+            }
+        }
+        let pruning = if unusable.is_some() {
+            Pruning::default()
+        } else {
+            plan_prune(&PruneInput {
+                app: self.app,
+                desired: self.desired,
+                inventory,
+                objects: self.input.objects,
+                applied: all_current,
+                permit: self.input.prune,
+                deletions_left_this_hour: deletions_left,
+            })
+        };
+        steps.extend(pruning.steps);
+        app_plan.state.withdrawn = pruning.withdrawn;
+        app_plan.state.awaiting_approval = pruning.awaiting;
+        let kept = unaccounted(inventory, self.desired, release.map(|(_, release)| &**release));
+        app_plan.state.reason = blocked
+            .or_else(|| app_plan.state.unhealthy.iter().max_by_key(|object| object.health).and_then(|object| object.reason.clone()))
+            .or(pruning.reason)
+            .or_else(|| kept_reason(&kept).filter(|_| unusable.is_none()));
+        (app_plan, steps, wake)
+    }
+
+    /// Plans the release's own objects stage by stage; says whether all are applied. A stage that is not done blocks the changes of all
+    /// after it.
+    fn plan_release(
+        &self,
+        release: &Release,
+        mut blocked: Option<Reason>,
+        app_plan: &mut AppPlan,
+        steps: &mut Vec<Step>,
+        wake: &mut Option<Timestamp>,
+    ) -> bool {
+        let mut stages: BTreeMap<(Phase, i32), Vec<&Entry>> = BTreeMap::new();
+        for entry in release.entries.values() {
+            stages.entry((entry.phase, entry.wave)).or_default().push(entry);
+        }
+        let mut all_current = true;
+        for (stage, entries) in stages {
+            let mut holds_up = None;
+            for entry in entries {
+                let standing = self.stand(entry, release, blocked.as_ref());
+                all_current &= standing.current;
+                if !standing.is_done() {
+                    holds_up.get_or_insert_with(|| wave_waits(stage, entry, &standing));
+                }
+                self.note(entry, standing, app_plan, steps, wake);
+            }
+            blocked = blocked.or(holds_up);
+        }
+        all_current
+    }
+
+    fn note(&self, entry: &Entry, standing: Standing, app_plan: &mut AppPlan, steps: &mut Vec<Step>, wake: &mut Option<Timestamp>) {
+        let key = &entry.object;
+        app_plan.state.health = app_plan.state.health.max(standing.health);
+        if (standing.health != Health::Healthy || standing.reason.is_some()) && app_plan.state.unhealthy.len() < AppState::OBJECT_LIMIT {
+            app_plan.state.unhealthy.push(ObjectState { object: key.clone(), health: standing.health, reason: standing.reason });
+        }
+        match standing.compared {
+            Some(changes) if changes.is_empty() => app_plan.settled.push(key.clone()),
+            Some(changes) => app_plan.drifted.push((key.clone(), changes)),
+            None if standing.deleted => app_plan.drifted.push((key.clone(), Vec::new())),
+            None => {}
+        }
+        *wake = [*wake, standing.wake].into_iter().flatten().min();
+        if let Some(kind) = standing.step {
+            let order = if matches!(kind, StepKind::Apply { .. }) { APPLY_ORDER + rank(&key.kind) } else { 0 };
+            steps.push(Step { order, app: self.app.clone(), object: key.clone(), kind });
+        }
+    }
+
+    /// How one entry stands and what to do about it.
+    fn stand(&self, entry: &Entry, release: &Release, blocked: Option<&Reason>) -> Standing {
+        let key = &entry.object;
+        let owner = self.input.inventory.owner(key).filter(|(owner, _)| entry.is_claimed() && *owner != self.app);
+        if let Some((owner, owned)) = owner {
+            return self.owned_by_other(entry, owner, owned);
+        }
+        match self.input.kinds.get(&key.kind) {
+            Some(KindState::Served(_)) => {}
+            Some(KindState::NotServed) => return kind_not_served(entry, release),
+            Some(KindState::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
+            None => return Standing::new(false, Health::Unknown, Some(not_observed())),
+        }
+        let owned = self.input.inventory.get(self.app, key).filter(|_| entry.is_claimed());
+        match owned.filter(|owned| owned.applied == Some(entry.digest) && owned.uid.is_some()) {
+            Some(owned) => self.stand_applied(entry, owned),
+            None => self.stand_unapplied(entry, owned, release, blocked),
+        }
+    }
+
+    fn owned_by_other(&self, entry: &Entry, owner: &AppName, owned: &Owned) -> Standing {
+        let key = &entry.object;
+        let handed_over = self.input.desired.apps.get(owner).is_some_and(|other| {
+            other.withdrawals.iter().any(|withdrawal| withdrawal.object == *key && withdrawal.to.as_ref() == Some(self.app))
+        });
+        let mut standing = if handed_over {
+            let message = format!("{key} comes over from app {owner}");
+            Standing::new(false, Health::Progressing, Some(Reason::new(Severity::Wait, "HandOver", message)))
+        } else {
+            let message = format!("{key} belongs to app {owner}, which still runs it; take it out of one of the two apps");
+            Standing::new(false, Health::Degraded, Some(Reason::new(Severity::Error, "OwnedByOtherApp", message)))
+        };
+        if handed_over {
+            let uid = owned.uid.clone().unwrap_or_default();
+            standing.step = Some(StepKind::Adopt { from: Some(owner.clone()), uid });
+        }
+        standing
+    }
+
+    fn stand_unapplied(&self, entry: &Entry, owned: Option<&Owned>, release: &Release, blocked: Option<&Reason>) -> Standing {
+        let key = &entry.object;
+        let observed = self.input.objects.get(key);
+        if entry.policy.existing == Existing::IfNotPresent {
+            match observed {
+                Some(Observed::Present(_)) => return Standing::new(true, Health::Healthy, None),
+                Some(Observed::Absent) => {}
+                Some(Observed::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
+                None => return Standing::new(false, Health::Unknown, Some(not_observed())),
+            }
+        }
+        if let Some(Observed::Present(present)) = observed
+            && present.deleting
+        {
+            return Standing::new(false, Health::Progressing, present.verdict.reason.clone());
+        }
+        if let Some(reason) = blocked {
+            let health = if owned.is_some() { Health::Progressing } else { Health::Waiting };
+            return Standing::new(false, health, Some(reason.clone()));
+        }
+        if let Some(reason) = self.waits_for_namespace(entry, release) {
+            return Standing::new(false, Health::Progressing, Some(reason));
+        }
+        let error = self.input.attempts.error(self.app, key).cloned();
+        let health = if error.is_some() { Health::Degraded } else { Health::Progressing };
+        let mut standing = Standing::new(false, health, error.or_else(|| Some(applying(entry))));
+        self.apply_when_due(&mut standing, entry, owned, None);
+        standing
+    }
+
+    /// A namespace that the same release brings is there before anything is put into it.
+    fn waits_for_namespace(&self, entry: &Entry, release: &Release) -> Option<Reason> {
+        let namespace = entry.object.namespace.as_ref()?;
+        let key = ObjectKey::new(GroupKind::new("", "Namespace"), None, namespace);
+        let there = matches!(self.input.objects.get(&key), Some(Observed::Present(present)) if !present.deleting);
+        let brought = release.entries.contains_key(&key);
+        (brought && !there).then(|| Reason::new(Severity::Wait, "NamespaceFirst", format!("{} waits for {key}", entry.object)))
+    }
+
+    fn stand_applied(&self, entry: &Entry, owned: &Owned) -> Standing {
+        match self.input.objects.get(&entry.object) {
+            None => Standing::new(true, Health::Unknown, Some(not_observed())),
+            Some(Observed::Unknown(reason)) => Standing::new(true, Health::Unknown, Some(reason.clone())),
+            Some(Observed::Absent) if owned.finished => Standing::new(true, Health::Healthy, None),
+            Some(Observed::Absent) => {
+                let mut standing = Standing::new(true, Health::Missing, Some(self.drift_reason(entry, "was deleted")));
+                standing.deleted = true;
+                self.heal(&mut standing, entry, owned, Vec::new());
+                standing
+            }
+            Some(Observed::Present(present)) => self.stand_present(entry, owned, present),
+        }
+    }
+
+    fn stand_present(&self, entry: &Entry, owned: &Owned, present: &Present) -> Standing {
+        let mut standing = Standing::new(true, present.verdict.health, present.verdict.reason.clone());
+        if present.deleting {
+            return standing;
+        }
+        let ended = entry.object.kind.kind == "Job" && entry.object.kind.group == "batch" && has_ended(present);
+        if ended && !owned.finished {
+            standing.step = Some(StepKind::Finish);
+            return standing;
+        }
+        if owned.uid.as_ref() != Some(&present.uid) {
+            standing.reason = Some(self.drift_reason(entry, "was deleted and created again by somebody else"));
+            self.heal(&mut standing, entry, owned, Vec::new());
+            return standing;
+        }
+        match &present.compared {
+            Compared::With { digest, changes } if *digest == entry.digest => {
+                standing.compared = Some(changes.clone());
+                if !changes.is_empty() {
+                    let first = &changes[0];
+                    let by = first.manager.as_ref().map_or(String::new(), |manager| format!(" by {manager}"));
+                    let text = format!("was changed{by}: {} is {}", first.path, first.found.as_deref().unwrap_or("gone"));
+                    standing.reason = Some(self.drift_reason(entry, &text));
+                    self.heal(&mut standing, entry, owned, changes.clone());
+                }
+            }
+            Compared::With { .. } | Compared::NotYet => {}
+        }
+        standing
+    }
+
+    /// Heals drift if the policy says so and it is time.
+    fn heal(&self, standing: &mut Standing, entry: &Entry, owned: &Owned, changes: Vec<FieldChange>) {
+        if entry.policy.heal == Heal::Correct {
+            self.apply_when_due(standing, entry, Some(owned), Some(changes));
+        }
+    }
+
+    fn apply_when_due(&self, standing: &mut Standing, entry: &Entry, owned: Option<&Owned>, drift: Option<Vec<FieldChange>>) {
+        let due = self.input.attempts.next(self.app, &entry.object, drift.is_some());
+        if due > self.input.now {
+            standing.wake = Some(due);
+            return;
+        }
+        let mut ignore = entry.policy.ignore.clone();
+        ignore.extend(owned.into_iter().flat_map(|owned| owned.yielded.iter().cloned()));
+        standing.step = Some(StepKind::Apply { entry: Box::new(entry.clone()), drift, ignore });
+    }
+
+    fn drift_reason(&self, entry: &Entry, what: &str) -> Reason {
+        let key = &entry.object;
+        let (code, outcome) = match (entry.policy.heal, self.input.attempts.fight(self.app, key)) {
+            (Heal::Correct, Some(manager)) => ("Fight", format!("{manager} rewrites it again and again, so it is healed less often")),
+            (Heal::Correct, None) => ("Drifted", "it is being set right".to_owned()),
+            (Heal::Report | Heal::None, _) => ("Drifted", "its app says to leave it".to_owned()),
+        };
+        Reason::new(Severity::Warning, code, format!("{key} {what}; {outcome}"))
+    }
+
+    /// The first dependency that is not healthy at what it should run.
+    fn waits_for_dependency(&self) -> Option<Reason> {
+        self.desired.depends_on.iter().find_map(|name| {
+            let why = match self.input.desired.apps.get(name) {
+                None => Some("which does not run in this cluster".to_owned()),
+                Some(other) => unsettled(self.input, name, other),
+            };
+            why.map(|why| Reason::new(Severity::Wait, "DependencyNotReady", format!("waits for app {name}, {why}")))
+        })
+    }
+}
+
+const APPLY_ORDER: u32 = 10;
+
+fn has_ended(present: &Present) -> bool {
+    present.verdict.health == Health::Healthy || present.verdict.reason.as_ref().is_some_and(|reason| reason.code == "JobFailed")
+}
+
+/// Why an app is not healthy at its wanted release; `None` if it is.
+fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<String> {
+    let release = match &app.release {
+        Ok(Some((_, release))) => release,
+        Ok(None) => return Some("which is leaving this cluster".to_owned()),
+        Err(reason) => return Some(format!("whose release cannot be used ({reason})")),
+    };
+    release.entries.values().find_map(|entry| {
+        let key = &entry.object;
+        let owned = input.inventory.get(name, key);
+        if owned.is_none_or(|owned| owned.applied != Some(entry.digest)) {
+            return (entry.policy.existing == Existing::Override).then(|| format!("whose {key} is not applied yet"));
+        }
+        match input.objects.get(key) {
+            Some(Observed::Present(present)) if matches!(present.verdict.health, Health::Healthy | Health::Suspended) => None,
+            Some(Observed::Present(present)) => Some(format!("whose {key} is {}", present.verdict.health)),
+            Some(Observed::Absent) if owned.is_some_and(|owned| owned.finished) => None,
+            Some(Observed::Absent) => Some(format!("whose {key} is missing")),
+            Some(Observed::Unknown(_)) | None => Some(format!("whose {key} cannot be observed")),
+        }
+    })
+}
+
+fn kind_not_served(entry: &Entry, release: &Release) -> Standing {
+    let key = &entry.object;
+    let brings_its_own = release.entries.keys().any(|other| {
+        other.kind.kind == "CustomResourceDefinition" && other.name.split_once('.').is_some_and(|(_, group)| group == key.kind.group)
+    });
+    if brings_its_own {
+        let message = format!("{key} waits until the API server serves its kind, whose definition is in this app");
+        return Standing::new(false, Health::Progressing, Some(Reason::new(Severity::Wait, "KindNotServedYet", message)));
+    }
+    let message =
+        format!("the API server does not know the kind {}; install its CustomResourceDefinition, or correct apiVersion and kind", key.kind);
+    Standing::new(false, Health::Degraded, Some(Reason::new(Severity::Error, "KindUnknown", message)))
+}
+
+fn not_observed() -> Reason {
+    Reason::new(Severity::Wait, "NotObserved", "was not observed yet")
+}
+
+fn applying(entry: &Entry) -> Reason {
+    Reason::new(Severity::Wait, "Applying", format!("{} is about to be applied", entry.object))
+}
+
+fn wave_waits((phase, wave): (Phase, i32), entry: &Entry, standing: &Standing) -> Reason {
+    let why = standing.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.message));
+    let message = format!("later waves wait for {phase:?} wave {wave}: {} is {}{why}", entry.object, standing.health);
+    Reason::new(Severity::Wait, "WaveNotHealthy", message)
+}
+
+fn kept_reason(kept: &[&ObjectKey]) -> Option<Reason> {
+    let first = kept.first()?;
+    let message = format!("{} objects are neither wanted nor withdrawn and are kept, {first} among them", kept.len());
+    Some(Reason::new(Severity::Warning, "Unaccounted", message))
+}
