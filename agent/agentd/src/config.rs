@@ -1,0 +1,226 @@
+//! The agent's configuration: flags over environment (`CAPSTAN_AGENT_*`) over a YAML file over defaults. Who turns what stands at each knob.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use agent_link::{HubAddress, InvalidAddress};
+use clap::Args;
+use serde::Deserialize;
+use shared_daemon::{ConfigError, LogConfig, LogFormat, UnknownLogFormat, layered, read_config};
+use shared_identity::{CaPin, InvalidPin};
+use shared_session::Secret;
+
+/// Where the ledger is kept unless somebody says otherwise: the place of the volume in the manifests.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/capstan-agent";
+/// The namespace of the agent's own Secrets and Lease.
+pub const DEFAULT_NAMESPACE: &str = "capstan-system";
+/// Where the admin endpoint listens. In a pod the manifests set `0.0.0.0:9465`, so that the kubelet reaches it.
+pub const DEFAULT_ADMIN: &str = "127.0.0.1:9465";
+
+/// Flags and environment of `capstan-agent`; what neither says comes from the file, and what the file does not say from the defaults.
+#[derive(Args, Default)]
+pub struct Flags {
+    /// A YAML file with these settings in camelCase. For whoever prefers a ConfigMap to environment variables.
+    #[arg(long, env = "CAPSTAN_AGENT_CONFIG", global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the agent remembers what it must not forget [default: /var/lib/capstan-agent]. Turned by whoever mounts the volume.
+    #[arg(long, env = "CAPSTAN_AGENT_DATA_DIR", global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The namespace of the agent's own Secrets and Lease [default: capstan-system]. Turned by whoever installs it elsewhere.
+    #[arg(long, env = "CAPSTAN_AGENT_NAMESPACE", global = true)]
+    pub namespace: Option<String>,
+    /// A kubeconfig [default: the pod's service account]. Turned by whoever runs the agent outside of its cluster.
+    #[arg(long, env = "CAPSTAN_AGENT_KUBECONFIG", global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Where the hub serves agents, HOST:PORT. Printed by `capstan cluster add`.
+    #[arg(long, env = "CAPSTAN_AGENT_HUB", global = true, value_name = "HOST:PORT")]
+    pub hub: Option<String>,
+    /// Where the hub takes clusters in, HOST:PORT. Printed by `capstan cluster add`.
+    #[arg(long, env = "CAPSTAN_AGENT_ENROLMENT", global = true, value_name = "HOST:PORT")]
+    pub enrolment: Option<String>,
+    /// The pin of the hub's authority. Printed by `capstan cluster add`, needed only the first time.
+    #[arg(long, env = "CAPSTAN_AGENT_CA_PIN", global = true, value_name = "sha256:…")]
+    pub ca_pin: Option<String>,
+    /// The one-time token. Printed by `capstan cluster add`, needed only the first time.
+    #[arg(long, env = "CAPSTAN_AGENT_TOKEN", global = true, hide_env_values = true)]
+    pub token: Option<String>,
+    /// A file with the one-time token. For whoever mounts it as a Secret.
+    #[arg(long, env = "CAPSTAN_AGENT_TOKEN_FILE", global = true, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// Where /livez, /readyz and /metrics are served, or "none" [default: 127.0.0.1:9465]. Turned by whoever scrapes or probes it.
+    #[arg(long, env = "CAPSTAN_AGENT_ADMIN_LISTEN", global = true, value_name = "ADDRESS")]
+    pub admin_listen: Option<String>,
+    /// How a log line looks, json or text [default: json]. Turned by a person at a terminal.
+    #[arg(long, env = "CAPSTAN_AGENT_LOG_FORMAT", global = true)]
+    pub log_format: Option<String>,
+    /// What is logged [default: info]. Turned by whoever looks for the cause of something: info,agent_link=debug.
+    #[arg(long, env = "CAPSTAN_AGENT_LOG", global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+}
+
+/// The file.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct Settings {
+    data_dir: Option<PathBuf>,
+    namespace: Option<String>,
+    kubeconfig: Option<PathBuf>,
+    hub: Option<String>,
+    enrolment: Option<String>,
+    ca_pin: Option<String>,
+    token: Option<String>,
+    token_file: Option<PathBuf>,
+    admin_listen: Option<String>,
+    log_format: Option<String>,
+    log: Option<String>,
+}
+
+/// Where the one-time token is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Token {
+    /// Here.
+    Text(Secret),
+    /// In this file, which is read only when the token is needed.
+    File(PathBuf),
+}
+
+/// What an agent is started with. Who turns what stands at [`Flags`].
+#[derive(Debug, Clone)]
+pub struct AgentConfig {
+    /// The ledger's directory.
+    pub data_dir: PathBuf,
+    /// The namespace of the agent's own Secrets and Lease.
+    pub namespace: String,
+    /// Where the hub serves the session.
+    pub hub: HubAddress,
+    /// Where the hub's enrolment door is.
+    pub enrolment: HubAddress,
+    /// The pin of the hub's authority; needed for the enrolment only.
+    pub ca_pin: Option<CaPin>,
+    /// The one-time token; needed for the enrolment only.
+    pub token: Option<Token>,
+    /// Where the admin endpoint listens, if anywhere.
+    pub admin_listen: Option<SocketAddr>,
+}
+
+/// Everything that `capstan-agent` is started with.
+#[derive(Debug, Clone)]
+pub struct ProcessConfig {
+    /// The agent.
+    pub agent: AgentConfig,
+    /// A kubeconfig; without one the pod's service account is used.
+    pub kubeconfig: Option<PathBuf>,
+    /// Logs.
+    pub logs: LogConfig,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] ConfigError),
+    /// A setting that must be there is not.
+    #[error(
+        "{setting} is not set; take it from the command that `capstan cluster add` printed (flag --{flag}, environment {environment}, or {setting} in the file)"
+    )]
+    Missing {
+        /// Its name in the file.
+        setting: &'static str,
+        /// Its flag.
+        flag: &'static str,
+        /// Its environment variable.
+        environment: &'static str,
+    },
+    /// A hub's address.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
+    /// The pin.
+    #[error(transparent)]
+    Pin(#[from] InvalidPin),
+    /// The log format.
+    #[error(transparent)]
+    LogFormat(#[from] UnknownLogFormat),
+    /// The admin endpoint's address.
+    #[error("\"{text}\" is no address to listen at; write ADDRESS:PORT, for example 127.0.0.1:9465, or none")]
+    Listen {
+        /// What was read.
+        text: String,
+    },
+    /// The token stands in two places.
+    #[error("both token and tokenFile are set; keep one")]
+    TwoTokens,
+}
+
+impl Flags {
+    /// All layers together.
+    pub fn resolve(self) -> Result<ProcessConfig, SettingsError> {
+        let file: Settings = self.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+        let given = |setting, flag, environment| SettingsError::Missing { setting, flag, environment };
+        // An empty variable is what a manifest leaves behind whose value was taken out.
+        let set = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        let hub = set(self.hub).or(file.hub).ok_or_else(|| given("hub", "hub", "CAPSTAN_AGENT_HUB"))?;
+        let enrolment = set(self.enrolment).or(file.enrolment).ok_or_else(|| given("enrolment", "enrolment", "CAPSTAN_AGENT_ENROLMENT"))?;
+        let ca_pin = set(self.ca_pin).or(file.ca_pin);
+        Ok(ProcessConfig {
+            agent: AgentConfig {
+                data_dir: layered(self.data_dir, file.data_dir, PathBuf::from(DEFAULT_DATA_DIR)),
+                namespace: layered(self.namespace, file.namespace, DEFAULT_NAMESPACE.to_owned()),
+                hub: hub.parse()?,
+                enrolment: enrolment.parse()?,
+                ca_pin: ca_pin.map(|pin| pin.parse()).transpose()?,
+                // A token of a nearer layer wins over both of the file.
+                token: match token(self.token, self.token_file)? {
+                    None => token(file.token, file.token_file)?,
+                    nearer => nearer,
+                },
+                admin_listen: listen(&layered(self.admin_listen, file.admin_listen, DEFAULT_ADMIN.to_owned()))?,
+            },
+            kubeconfig: self.kubeconfig.or(file.kubeconfig),
+            logs: LogConfig {
+                format: self.log_format.or(file.log_format).map_or(Ok(LogFormat::default()), |format| LogFormat::from_str(&format))?,
+                filter: layered(self.log, file.log, LogConfig::default().filter),
+            },
+        })
+    }
+}
+
+fn token(text: Option<String>, file: Option<PathBuf>) -> Result<Option<Token>, SettingsError> {
+    // An empty variable is what a manifest leaves behind whose token was taken out after the enrolment.
+    match (text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()), file) {
+        (Some(_), Some(_)) => Err(SettingsError::TwoTokens),
+        (Some(text), None) => Ok(Some(Token::Text(Secret::new(text.into_bytes())))),
+        (None, file) => Ok(file.map(Token::File)),
+    }
+}
+
+fn listen(text: &str) -> Result<Option<SocketAddr>, SettingsError> {
+    match text {
+        "none" => Ok(None),
+        address => address.parse().map(Some).map_err(|_| SettingsError::Listen { text: address.chars().take(80).collect() }),
+    }
+}
+
+impl Token {
+    /// The token itself.
+    ///
+    /// # Errors
+    /// With the path if its file cannot be read.
+    pub(crate) fn read(&self) -> Result<Secret, (PathBuf, std::io::Error)> {
+        match self {
+            Self::Text(secret) => Ok(secret.clone()),
+            Self::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Secret::new(text.trim().as_bytes().to_vec())),
+                Err(error) => Err((path.clone(), error)),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flags").field("config", &self.config).field("data_dir", &self.data_dir).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+//! Keeps the copy of the ledger in the cluster up to date: one small write after a turn that changed something, the contents when the index
+//! changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_cluster::{ClusterError, SecretParts};
+use agent_ledger::{Mirror, MirrorError, MirrorFuture, Parts};
+use shared_model::{Digest, Timestamp};
+
+use crate::shared::Shared;
+
+/// The pause after a write that failed.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// The ledger's copy as Secrets of the agent's namespace.
+pub(crate) struct InSecrets(pub(crate) SecretParts);
+
+impl Mirror for InSecrets {
+    fn read(&self) -> MirrorFuture<'_, Parts> {
+        Box::pin(async move { self.0.read().await.map_err(|error| failed("read", &error)) })
+    }
+
+    fn write(&self, parts: Parts) -> MirrorFuture<'_, ()> {
+        Box::pin(async move { self.0.write(&parts).await.map_err(|error| failed("written", &error)) })
+    }
+
+    fn remove(&self, names: Vec<String>) -> MirrorFuture<'_, ()> {
+        Box::pin(async move { self.0.remove(&names).await.map_err(|error| failed("written", &error)) })
+    }
+}
+
+fn failed(action: &'static str, error: &ClusterError) -> MirrorError {
+    MirrorError { action, detail: error.to_string() }
+}
+
+/// What is known of the copy.
+pub(crate) struct Copy {
+    mirror: Arc<dyn Mirror>,
+    /// The digests of the parts as they were written last.
+    written: BTreeMap<String, Digest>,
+    contents: Option<BTreeSet<Digest>>,
+    retry_at: Option<Timestamp>,
+}
+
+impl Copy {
+    pub(crate) fn new(mirror: Arc<dyn Mirror>, found: &Parts) -> Self {
+        let written = found.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+        Self { mirror, written, contents: None, retry_at: None }
+    }
+
+    pub(crate) fn retry_at(&self) -> Option<Timestamp> {
+        self.retry_at
+    }
+
+    /// Writes whatever differs from what was written last.
+    pub(crate) async fn bring_up_to_date(&mut self, shared: &Shared, contents: &BTreeSet<Digest>, now: Timestamp) {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        if let Err(error) = self.write(shared, contents).await {
+            tracing::warn!(%error, "the ledger's copy in the cluster is out of date");
+            self.retry_at = Some(now + RETRY);
+        }
+    }
+
+    async fn write(&mut self, shared: &Shared, contents: &BTreeSet<Digest>) -> Result<(), MirrorError> {
+        let mut parts = shared.ledger().core_parts();
+        let mut prefixes = vec!["state-", "inventory-"];
+        if self.contents.as_ref() != Some(contents) {
+            let packed = shared.ledger().content_parts(contents);
+            match packed {
+                Ok(Some(packed)) => parts.extend(packed),
+                Ok(None) => {
+                    tracing::warn!("the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub");
+                }
+                Err(error) => return Err(MirrorError { action: "written", detail: error.to_string() }),
+            }
+            prefixes.push("content-");
+        }
+        let stale: Vec<String> = self
+            .written
+            .keys()
+            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)) && !parts.contains_key(*name))
+            .cloned()
+            .collect();
+        let digests: BTreeMap<String, Digest> = parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+        parts.retain(|name, _| self.written.get(name) != digests.get(name));
+        if !parts.is_empty() {
+            self.mirror.write(parts).await?;
+        }
+        if !stale.is_empty() {
+            self.mirror.remove(stale.clone()).await?;
+        }
+        for name in stale {
+            self.written.remove(&name);
+        }
+        self.written.extend(digests);
+        self.contents = Some(contents.clone());
+        Ok(())
+    }
+}

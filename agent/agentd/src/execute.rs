@@ -1,0 +1,203 @@
+//! Carries out the steps of a plan, in their order, several of one order at once. The intent to create is on disk before the create, the
+//! uid right after.
+
+use agent_cluster::{ClusterError, Refusal, Resource};
+use agent_plan::{Inventory, Step, StepKind};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use shared_model::Reason;
+
+use crate::agent::{Agent, IN_FLIGHT};
+use crate::shared::Part;
+
+/// A plan under way.
+pub(crate) struct Execution<'a> {
+    pub(crate) agent: &'a mut Agent,
+    pub(crate) inventory: Inventory,
+}
+
+/// What came of one step that talked to the API server.
+enum Outcome {
+    Applied(Value),
+    Deleted,
+    /// It was deleted in order to be created again.
+    Replaced,
+    Failed(Failure),
+}
+
+enum Failure {
+    Cluster(ClusterError),
+    Content(Reason),
+}
+
+impl Execution<'_> {
+    /// Carries out `steps`, which are sorted by order. A newer index, or the agent's end, ends it early.
+    pub(crate) async fn run(mut self, mut steps: Vec<Step>) {
+        let index = self.agent.shared.ledger().index().map(shared_release::SignedIndex::digest);
+        while let Some(order) = steps.first().map(|step| step.order) {
+            let group = steps.iter().take_while(|step| step.order == order).count();
+            let group: Vec<Step> = steps.drain(..group).collect();
+            if !self.note_intents(&group) {
+                return;
+            }
+            self.carry_out(group).await;
+            if !self.save()
+                || self.agent.is_stopped()
+                || self.agent.shared.ledger().index().map(shared_release::SignedIndex::digest) != index
+            {
+                return;
+            }
+        }
+        self.save();
+    }
+
+    /// Does what needs no API server, and writes down what is about to be created.
+    fn note_intents(&mut self, group: &[Step]) -> bool {
+        for step in group {
+            match &step.kind {
+                StepKind::Apply { entry, .. } if !entry.is_claimed() => {}
+                StepKind::Apply { entry, .. } => {
+                    self.inventory.entry(&step.app, &step.object).stage = (entry.phase, entry.wave);
+                }
+                StepKind::Adopt { from, uid } => {
+                    let mut owned = from.as_ref().and_then(|app| self.inventory.get(app, &step.object).cloned()).unwrap_or_default();
+                    if let Some(app) = from {
+                        self.inventory.forget(app, &step.object);
+                    }
+                    owned.uid = (!uid.is_empty()).then(|| uid.clone());
+                    owned.applied = None;
+                    *self.inventory.entry(&step.app, &step.object) = owned;
+                    tracing::info!(app = %step.app, object = %step.object, ?from, "taken over");
+                }
+                StepKind::Forget(cause) => {
+                    self.inventory.forget(&step.app, &step.object);
+                    tracing::info!(app = %step.app, object = %step.object, ?cause, "no longer owned");
+                }
+                StepKind::Finish => self.inventory.entry(&step.app, &step.object).finished = true,
+                StepKind::Delete { .. } => {}
+            }
+        }
+        self.save()
+    }
+
+    async fn carry_out(&mut self, group: Vec<Step>) {
+        let now = (self.agent.clock)();
+        for step in &group {
+            if let StepKind::Apply { drift: Some(changes), .. } = &step.kind {
+                self.agent.attempts.healing(&step.app, &step.object, changes, now);
+            }
+        }
+        let agent = &*self.agent;
+        let work = group.into_iter().filter(|step| matches!(step.kind, StepKind::Apply { .. } | StepKind::Delete { .. }));
+        let outcomes: Vec<(Step, Outcome)> = futures_util::stream::iter(work.map(|step| async move {
+            let outcome = attempt(agent, &step).await.unwrap_or_else(Outcome::Failed);
+            (step, outcome)
+        }))
+        .buffer_unordered(IN_FLIGHT)
+        .collect()
+        .await;
+        for (step, outcome) in outcomes {
+            self.settle(&step, outcome);
+        }
+    }
+
+    fn settle(&mut self, step: &Step, outcome: Outcome) {
+        let now = (self.agent.clock)();
+        let (app, object) = (&step.app, &step.object);
+        match (outcome, &step.kind) {
+            (Outcome::Applied(live), StepKind::Apply { entry, .. }) if !entry.is_claimed() => {
+                self.agent.view.record(object, &live);
+                self.agent.attempts.succeeded(app, object, now);
+                tracing::info!(%app, %object, "made; it belongs to nobody");
+            }
+            (Outcome::Applied(live), StepKind::Apply { entry, drift, .. }) => {
+                let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+                let owned = self.inventory.entry(app, object);
+                owned.uid = uid;
+                owned.applied = Some(entry.digest);
+                owned.finished = false;
+                let yielded = owned.yielded.clone();
+                self.agent.view.record(object, &live);
+                let yields = self.agent.compare(app, entry, &yielded, &live);
+                self.inventory.entry(app, object).yielded.extend(yields);
+                self.agent.attempts.succeeded(app, object, now);
+                let cause = if drift.is_some() { "healed" } else { "applied" };
+                self.agent.healed += u64::from(drift.is_some());
+                tracing::info!(%app, %object, cause, "applied");
+            }
+            (Outcome::Deleted, _) => {
+                self.agent.deletions.push_back(now);
+                tracing::info!(%app, %object, "deleted");
+            }
+            (Outcome::Replaced, _) => {
+                self.agent.deletions.push_back(now);
+                self.inventory.entry(app, object).uid = None;
+                tracing::info!(%app, %object, "deleted in order to be created again");
+            }
+            (Outcome::Failed(failure), _) => {
+                let reason = match failure {
+                    Failure::Cluster(error) => {
+                        self.agent.learn_from(&error);
+                        error.reason()
+                    }
+                    Failure::Content(reason) => reason,
+                };
+                tracing::warn!(%app, %object, %reason, "a step failed");
+                self.agent.attempts.failed(app, object, reason, now);
+            }
+            (Outcome::Applied(_), _) => {}
+        }
+    }
+
+    /// Makes the inventory durable. If the disk fails nothing more is done in this turn.
+    fn save(&self) -> bool {
+        match self.agent.shared.ledger().set_inventory(self.inventory.clone()) {
+            Ok(()) => {
+                self.agent.shared.set_problem(Part::Ledger, None);
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger cannot be written");
+                self.agent.shared.set_problem(Part::Ledger, Some(error.to_string()));
+                false
+            }
+        }
+    }
+}
+
+async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
+    match &step.kind {
+        StepKind::Apply { entry, ignore, .. } => {
+            let resource = resource(agent, step, &entry.version)?;
+            let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
+            let live = match ignore.is_empty() {
+                true => None,
+                false => agent.cluster.get(resource, &step.object).await.map_err(Failure::Cluster)?,
+            };
+            let prepared = agent_plan::prepare(&wanted, live.as_ref(), ignore, agent_cluster::FIELD_MANAGER);
+            match agent.cluster.apply(resource, &step.object, &prepared).await {
+                Ok(live) => Ok(Outcome::Applied(live)),
+                Err(error) if error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate => {
+                    let uid = agent.shared.ledger().inventory().get(&step.app, &step.object).and_then(|owned| owned.uid.clone());
+                    let Some(uid) = uid else { return Err(Failure::Cluster(error)) };
+                    agent.cluster.delete(resource, &step.object, &uid).await.map_err(Failure::Cluster)?;
+                    Ok(Outcome::Replaced)
+                }
+                Err(error) => Err(Failure::Cluster(error)),
+            }
+        }
+        StepKind::Delete { uid } => {
+            agent.cluster.delete(resource(agent, step, "")?, &step.object, uid).await.map_err(Failure::Cluster)?;
+            Ok(Outcome::Deleted)
+        }
+        StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish => Ok(Outcome::Deleted),
+    }
+}
+
+fn resource<'a>(agent: &'a Agent, step: &Step, version: &str) -> Result<&'a Resource, Failure> {
+    let refused = || ClusterError::Refused {
+        refusal: Refusal::KindNotServed,
+        message: format!("the API server does not serve {}", step.object.kind),
+    };
+    agent.discovery.resource(&step.object.kind, version).ok_or_else(|| Failure::Cluster(refused()))
+}

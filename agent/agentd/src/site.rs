@@ -1,0 +1,367 @@
+//! The agent's core as its link to the hub sees it: what is held, the status as it is reported, and the door for what comes in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agent_cluster::{Cluster, Role};
+use agent_ledger::{Certified, Identity, Ledger};
+use agent_link::{Later, Site};
+use agent_plan::KindState;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use shared_identity::AgentCertificate;
+use shared_model::{AppName, Digest, Reason, Severity};
+use shared_release::{AppKey, Entry, Existing, Release, SUPPORTED_FEATURES, SignedFreshness, SignedIndex, SignedRoot};
+use shared_session::{ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, ObjectDiff, RootDocument, Secret, Verdict};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::agent::IN_FLIGHT;
+use crate::intake::{Accepted, Intake};
+use crate::shared::{Clock, Part, Problems, Shared, Status};
+
+/// What the link talks to.
+pub(crate) struct AgentSite {
+    cluster: Cluster,
+    clock: Clock,
+    intake: Intake,
+    shared: Arc<Shared>,
+    shown: Arc<Shown>,
+    follow: JoinHandle<()>,
+}
+
+/// What is shown to the hub.
+struct Shown {
+    shared: Arc<Shared>,
+    held: watch::Sender<Held>,
+    status: watch::Sender<shared_session::Status>,
+    freshness: Mutex<Option<Digest>>,
+    durable: Mutex<Option<(u64, Durable)>>,
+}
+
+/// What follows from the ledger's state alone.
+#[derive(Clone, Default)]
+struct Durable {
+    held: Held,
+    /// The index in force: its own digest, and that of its document.
+    in_force: Option<(Digest, Digest)>,
+}
+
+impl AgentSite {
+    /// A site that shows the newest status from now on.
+    pub(crate) fn start(cluster: Cluster, clock: Clock, intake: Intake, shared: Arc<Shared>) -> Arc<Self> {
+        let status = shared_session::Status::new(ClusterFacts::default(), []);
+        let shown = Arc::new(Shown {
+            shared: shared.clone(),
+            held: watch::Sender::default(),
+            status: watch::Sender::new(status),
+            freshness: Mutex::default(),
+            durable: Mutex::default(),
+        });
+        shown.refresh_held();
+        let follow = tokio::spawn(follow(shown.clone()));
+        Arc::new(Self { cluster, clock, intake, shared, shown, follow })
+    }
+
+    /// Runs `work` on a thread that may block; what is held is up to date afterwards.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Intake) -> T + Send + 'static) -> T {
+        let (intake, shown) = (self.intake.clone(), self.shown.clone());
+        let task = tokio::task::spawn_blocking(move || {
+            let outcome = work(&intake);
+            shown.refresh_held();
+            outcome
+        });
+        match task.await {
+            Ok(outcome) => outcome,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process ends.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+}
+
+impl Drop for AgentSite {
+    fn drop(&mut self) {
+        self.follow.abort();
+    }
+}
+
+/// Translates each new status for as long as the agent lives. Work is proportional to the apps that changed.
+async fn follow(shown: Arc<Shown>) {
+    let (mut status, mut problems) = (shown.shared.status(), shown.shared.problems());
+    let mut before = (Status::default(), Problems::new());
+    loop {
+        let now = (status.borrow_and_update().clone(), problems.borrow_and_update().clone());
+        shown.refresh_held();
+        let next = translate((&before.0, &before.1), (&now.0, &now.1), &shown.status.borrow());
+        shown.status.send_if_modified(|current| {
+            let changed = *current != next;
+            *current = next;
+            changed
+        });
+        before = now;
+        let alive = tokio::select! {
+            changed = status.changed() => changed.is_ok(),
+            changed = problems.changed() => changed.is_ok(),
+        };
+        if !alive {
+            return;
+        }
+    }
+}
+
+/// The status in the session's words.
+fn translate(before: (&Status, &Problems), now: (&Status, &Problems), shown: &shared_session::Status) -> shared_session::Status {
+    let facts = facts(now.0, now.1);
+    if facts != self::facts(before.0, before.1) {
+        return shared_session::Status::new(facts, now.0.apps.clone());
+    }
+    let mut next = shown.clone();
+    for name in before.0.apps.keys().filter(|name| !now.0.apps.contains_key(*name)) {
+        next = next.with(name.clone(), None);
+    }
+    for (name, state) in now.0.apps.iter().filter(|(name, state)| before.0.apps.get(*name) != Some(*state)) {
+        next = next.with(name.clone(), Some(state.clone()));
+    }
+    next
+}
+
+/// The cluster's facts; what does not work in the agent itself stands among them as labels, so that it reaches the operator.
+fn facts(status: &Status, problems: &Problems) -> ClusterFacts {
+    let mut labels = BTreeMap::new();
+    if let Some(Role::Reader { holder }) = &status.role {
+        labels.insert("agent.role".to_owned(), format!("reader: the lease is held by {holder}"));
+    }
+    for (part, problem) in problems {
+        let name = match part {
+            Part::Ledger => "agent.ledger",
+            Part::Root => "agent.root",
+            // Without it every app's health is Unknown already.
+            Part::ApiServer => continue,
+        };
+        let mut text = problem.clone();
+        // A longer one would be left out of the facts as a whole.
+        text.truncate(text.floor_char_boundary(shared_session::OBJECT_NAME_LIMIT));
+        labels.insert(name.to_owned(), text);
+    }
+    ClusterFacts { kubernetes: status.kubernetes.clone(), api_versions: BTreeSet::clone(&status.api_versions), labels }
+}
+
+impl Shown {
+    fn refresh_held(&self) {
+        let Durable { held, in_force } = self.durable();
+        let applied = self.shared.status().borrow().applied;
+        let held = Held {
+            applied: in_force.filter(|(digest, _)| Some(*digest) == applied).map(|(_, document)| document),
+            freshness: *self.freshness.lock().unwrap_or_else(PoisonError::into_inner),
+            ..held
+        };
+        self.held.send_if_modified(|current| {
+            let changed = *current != held;
+            *current = held;
+            changed
+        });
+    }
+
+    fn durable(&self) -> Durable {
+        let mut known = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        let ledger = self.shared.ledger();
+        match &*known {
+            Some((revision, durable)) if *revision == ledger.revision() => durable.clone(),
+            _ => {
+                let durable = Durable::of(&ledger);
+                *known = Some((ledger.revision(), durable.clone()));
+                durable
+            }
+        }
+    }
+}
+
+impl Durable {
+    fn of(ledger: &Ledger) -> Self {
+        let document = |signed: &SignedIndex| IndexDocument::new(signed.to_bytes()).digest();
+        let keys = ledger
+            .keys()
+            .iter()
+            .map(|(app, key)| shared_session::AppKey { id: app.to_string(), secret: Secret::new(key.as_bytes().to_vec()) });
+        let newest = ledger.newest();
+        Self {
+            held: Held {
+                generation: newest.and_then(|signed| signed.read_own().ok()).map(|index| index.generation).unwrap_or_default(),
+                index: newest.map(document),
+                root: ledger.root().map(|root| RootDocument::new(root.to_bytes()).digest()),
+                keys: KeySet::new(keys).ok().map(|set| set.digest()),
+                ..Held::default()
+            },
+            in_force: ledger.index().map(|signed| (signed.digest(), document(signed))),
+        }
+    }
+}
+
+impl Site for AgentSite {
+    fn held(&self) -> watch::Receiver<Held> {
+        self.shown.held.subscribe()
+    }
+
+    fn status(&self) -> watch::Receiver<shared_session::Status> {
+        self.shown.status.subscribe()
+    }
+
+    fn take_root(&self, root: RootDocument) -> Later<'_, ()> {
+        Box::pin(async move {
+            let outcome = self.blocking(move |intake| match SignedRoot::from_bytes(root.bytes()) {
+                Ok(root) => intake.offer_root(&root),
+                Err(error) => Err(Reason::new(Severity::Error, "RootNotTrusted", error.to_string())),
+            });
+            let refusal = outcome.await.err();
+            if let Some(reason) = &refusal {
+                tracing::error!(%reason, "root document refused");
+            }
+            self.shared.set_problem(Part::Root, refusal.map(|reason| reason.to_string()));
+        })
+    }
+
+    fn take_keys(&self, keys: Arc<KeySet>) -> Later<'_, ()> {
+        Box::pin(async move {
+            if let Err(reason) = self.blocking(move |intake| intake.set_keys(app_keys(&keys))).await {
+                tracing::error!(%reason, "keys could not be stored");
+            }
+        })
+    }
+
+    fn take_freshness(&self, freshness: FreshnessDocument) -> Later<'_, ()> {
+        let taken = SignedFreshness::from_bytes(freshness.bytes())
+            .map_err(|error| Reason::new(Severity::Error, "FreshnessNotTrusted", error.to_string()))
+            .and_then(|statement| self.intake.confirm(&statement, (self.clock)()));
+        match taken {
+            Ok(()) => {
+                *self.shown.freshness.lock().unwrap_or_else(PoisonError::into_inner) = Some(freshness.digest());
+                self.shown.refresh_held();
+            }
+            Err(reason) => tracing::warn!(%reason, "freshness statement refused"),
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn judge(&self, index: IndexDocument) -> Later<'_, Verdict> {
+        Box::pin(async move {
+            let judged = self.blocking(move |intake| match SignedIndex::from_bytes(index.bytes()) {
+                Ok(signed) => intake.offer_index(&signed),
+                Err(error) => Err(Reason::new(Severity::Error, "IndexNotTrusted", error.to_string())),
+            });
+            match judged.await {
+                Ok(Accepted { generation, .. }) => Verdict::Accepted(generation),
+                Err(reason) => Verdict::Refused(reason),
+            }
+        })
+    }
+
+    fn missing(&self, limit: usize) -> Later<'_, Vec<Digest>> {
+        Box::pin(self.blocking(move |intake| intake.missing(limit)))
+    }
+
+    fn store(&self, content: Vec<(Digest, Bytes)>) -> Later<'_, Result<(), Reason>> {
+        Box::pin(self.blocking(move |intake| intake.store(&content)))
+    }
+
+    fn unobtainable(&self, digests: Vec<Digest>) {
+        let first = digests.first().map(Digest::short).unwrap_or_default();
+        tracing::warn!(count = digests.len(), first, "the hub does not have contents that are needed here; they are asked for again");
+    }
+
+    fn diff(&self, app: AppName) -> Later<'_, Result<Vec<ObjectDiff>, Reason>> {
+        Box::pin(async move { self.compare_app(app).await })
+    }
+
+    fn certified<'a>(&'a self, certificate: &'a AgentCertificate) -> Later<'a, Result<(), Reason>> {
+        Box::pin(async move {
+            let chain_pem = certificate.chain.to_pem();
+            let shared = self.shared.clone();
+            self.blocking(move |_| {
+                let not_stored = |text: String| Reason::new(Severity::Error, "LedgerNotWritable", text);
+                let mut ledger = shared.ledger();
+                let Some(Identity { key_pem, certified: Some(before) }) = ledger.identity().cloned() else {
+                    return Err(not_stored("BUG: a certificate was renewed that the ledger does not hold".to_owned()));
+                };
+                let certified = Some(Certified { chain_pem, ..before });
+                ledger.set_identity(Identity { key_pem, certified }).map_err(|error| not_stored(error.to_string()))
+            })
+            .await?;
+            // The loop copies the ledger into the cluster.
+            self.shared.nudge();
+            Ok(())
+        })
+    }
+}
+
+/// The keys as the ledger holds them. One that is no app's, or not 32 bytes, is left out; the hub then sees another digest than it expects.
+fn app_keys(keys: &KeySet) -> BTreeMap<AppName, AppKey> {
+    let mut taken = BTreeMap::new();
+    for (id, secret) in keys.iter() {
+        match (id.parse::<AppName>(), <[u8; 32]>::try_from(secret.expose())) {
+            (Ok(app), Ok(bytes)) => {
+                taken.insert(app.clone(), AppKey::from_bytes(app, bytes));
+            }
+            _ => {
+                tracing::warn!(id, "the hub sent a key that is not of the form this agent knows; upgrade the agent if objects stay sealed");
+            }
+        }
+    }
+    taken
+}
+
+impl AgentSite {
+    /// Looks at every object of `app` right now.
+    async fn compare_app(&self, app: AppName) -> Result<Vec<ObjectDiff>, Reason> {
+        let name = app.clone();
+        let shared = self.shared.clone();
+        let release = self.blocking(move |_| wanted_release(&shared, &name)).await?;
+        let discovery = self.cluster.discover().await.map_err(|error| error.reason())?;
+        let looks = release.into_iter().flat_map(|release| release.entries.into_values()).map(|entry| {
+            let (app, discovery) = (&app, &discovery);
+            async move {
+                let missing = || ObjectDiff { object: entry.object.clone(), fields: Vec::new(), missing: true };
+                let Some(resource) = discovery.resource(&entry.object.kind, &entry.version) else {
+                    return match discovery.state(&entry.object.kind) {
+                        KindState::Unknown(reason) => Err(reason),
+                        KindState::NotServed | KindState::Served(_) => Ok(Some(missing())),
+                    };
+                };
+                match self.cluster.get(resource, &entry.object).await.map_err(|error| error.reason())? {
+                    None => Ok(Some(missing())),
+                    Some(live) => self.compare_object(app, &entry, &live),
+                }
+            }
+        });
+        let found: Vec<Result<Option<ObjectDiff>, Reason>> = futures_util::stream::iter(looks).buffered(IN_FLIGHT).collect().await;
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    fn compare_object(&self, app: &AppName, entry: &Entry, live: &serde_json::Value) -> Result<Option<ObjectDiff>, Reason> {
+        if entry.policy.existing == Existing::IfNotPresent {
+            return Ok(None);
+        }
+        let wanted = self.shared.ledger_object(app, entry)?;
+        let mut ignore = entry.policy.ignore.clone();
+        if let Some(owned) = self.shared.ledger().inventory().get(app, &entry.object) {
+            ignore.extend(owned.yielded.iter().cloned());
+        }
+        let fields = agent_plan::compare(&wanted, live, &ignore, agent_cluster::FIELD_MANAGER).changes;
+        Ok((!fields.is_empty()).then(|| ObjectDiff { object: entry.object.clone(), fields, missing: false }))
+    }
+}
+
+/// The release of `app` that is in force; `None` when the app is leaving the cluster.
+fn wanted_release(shared: &Shared, app: &AppName) -> Result<Option<Release>, Reason> {
+    let unusable = |code, text: String| Reason::new(Severity::Error, code, text);
+    let index = shared.ledger().index().cloned();
+    let index = index.map(|signed| signed.read_own()).transpose().map_err(|error| unusable("ContentUnusable", error.to_string()))?;
+    let content = index.as_ref().and_then(|index| index.apps.get(app));
+    let content =
+        content.ok_or_else(|| unusable("NoSuchApp", format!("app {app} is not in the index that is in force in this cluster")))?;
+    let Some(digest) = &content.release else { return Ok(None) };
+    let bytes = shared.contents().read(digest).map_err(|error| unusable("ContentMissing", error.to_string()))?;
+    Release::decode(&bytes, SUPPORTED_FEATURES).map(Some).map_err(|error| unusable("ReleaseNotUnderstood", error.to_string()))
+}

@@ -1,0 +1,67 @@
+//! The layers of the agent's configuration.
+
+use agent_agentd::{DEFAULT_ADMIN, DEFAULT_DATA_DIR, DEFAULT_NAMESPACE, Flags, ProcessConfig, SettingsError, Token};
+use clap::Parser;
+use shared_session::Secret;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// What the command line `arguments` comes to with a file of this content.
+fn resolve(file: &str, arguments: &[&str]) -> Result<ProcessConfig, SettingsError> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("agent.yaml");
+    std::fs::write(&path, file).expect("written");
+    let path = path.to_str().expect("UTF-8");
+    let line = ["capstan-agent", "--config", path].into_iter().chain(arguments.iter().copied());
+    Arguments::try_parse_from(line).expect("a command line").flags.resolve()
+}
+
+const ADDRESSES: &str = "hub: hub.example.com:7443\nenrolment: hub.example.com:7444\n";
+
+#[test]
+fn what_nobody_sets_is_as_documented() {
+    let config = resolve(ADDRESSES, &[]).expect("complete");
+    assert_eq!(config.agent.data_dir.to_str(), Some(DEFAULT_DATA_DIR));
+    assert_eq!(config.agent.namespace, DEFAULT_NAMESPACE);
+    assert_eq!(config.agent.admin_listen, DEFAULT_ADMIN.parse().ok());
+    assert_eq!((config.logs.format.as_str(), config.logs.filter.as_str()), ("json", "info"));
+    assert!(config.kubeconfig.is_none() && config.agent.token.is_none() && config.agent.ca_pin.is_none());
+}
+
+#[test]
+fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+    let file = format!("{ADDRESSES}namespace: from-file\ndataDir: /from/file\nadminListen: none\ntokenFile: /from/file/token\n");
+    let config = resolve(&file, &["--namespace", "from-flag", "--hub", "other:1", "--token", "word"]).expect("complete");
+    assert_eq!((config.agent.namespace.as_str(), config.agent.data_dir.to_str()), ("from-flag", Some("/from/file")));
+    assert_eq!((config.agent.hub.to_string(), config.agent.enrolment.to_string()), ("other:1".into(), "hub.example.com:7444".into()));
+    assert_eq!(config.agent.admin_listen, None);
+    assert_eq!(config.agent.token, Some(Token::Text(Secret::new(b"word".to_vec()))));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_remedy() {
+    let cases: [(&str, &[&str], &str); 8] = [
+        ("", &[], "hub is not set; take it from the command that `capstan cluster add` printed (flag --hub, environment CAPSTAN_AGENT_HUB"),
+        ("hub: a:1\n", &[], "enrolment is not set"),
+        ("hub: a:1\nenrolment: nowhere\n", &[], "\"nowhere\" is no hub address; write HOST:PORT"),
+        (ADDRESSES, &["--ca-pin", "sha256:12"], "the CA pin is wrong"),
+        (ADDRESSES, &["--admin-listen", "everywhere"], "\"everywhere\" is no address to listen at"),
+        (ADDRESSES, &["--log-format", "xml"], "\"xml\" is no log format; use json or text"),
+        ("hub: a:1\nhubb: b:1\n", &[], "unknown field `hubb`"),
+        ("hub: a:1\nenrolment: a:2\ntoken: x\ntokenFile: y\n", &[], "both token and tokenFile are set"),
+    ];
+    for (file, arguments, expected) in cases {
+        let error = resolve(file, arguments).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_token_is_never_shown() {
+    let config = resolve(ADDRESSES, &["--token", "canary-4711"]).expect("complete");
+    assert!(!format!("{config:?}").contains("canary-4711"));
+}
