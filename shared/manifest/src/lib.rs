@@ -8,6 +8,7 @@ mod path;
 mod quantity;
 mod redact;
 mod schema;
+mod tree;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
@@ -17,6 +18,10 @@ pub use path::{FieldPath, Step};
 pub use redact::{Redaction, redact, redact_changes};
 pub use schema::{ListKind, list_kind, scope_of};
 pub use serde_json::{Map, Number, Value};
+pub use tree::{Text, Tree, TreeMap};
 pub use yaml::{
-    Content, Document, Key, Node, YamlBudget, YamlError, YamlMode, YamlProblem, parse_yaml, parse_yaml_spanned, to_yaml, to_yaml_documents,
+    Content, Document, Key, Node, TreeDocument, YamlBudget, YamlError, YamlMode, YamlProblem, parse_trees, parse_yaml, parse_yaml_spanned,
+    to_yaml, to_yaml_documents, write_yaml, write_yaml_documents,
 };
+#[doc(hidden)]
+pub use yaml::{fast_and_general_agree, fast_takes};

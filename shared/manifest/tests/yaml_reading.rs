@@ -80,7 +80,7 @@ spec:
       m: true
   nothing: null
   number: 1.5
-  quote: 'say "hi"'
+  quote: say "hi"
   script: |
     #!/bin/sh
     echo "hi"

@@ -4,64 +4,195 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
+
+use crate::tree::{Text, Tree, TreeMap};
 
 use super::load::{NodeId, Raw, RawContent, ScalarTag, Stream};
 use super::scalar::{self, Plain};
 use super::{Content, Key, Node, Place, YamlBudget, YamlError, YamlMode, YamlProblem};
 
-/// What can be built from a stream: plain values or spanned nodes.
+/// What can be built: plain values, trees or spanned nodes.
 pub(super) trait Built: Sized {
-    fn scalar(place: Place, scalar: Scalar) -> Self;
+    /// The key of an entry.
+    type Key;
+
+    /// Whether it keeps the columns of places; if not, they need not be right.
+    const PLACED: bool;
+
+    fn key(place: Place, text: &str) -> Self::Key;
+    /// Text: a plain scalar that means nothing else.
+    fn text(place: Place, text: &str) -> Self;
+    /// Text: a scalar in quotes or in a block.
+    fn quoted(place: Place, text: &str) -> Self {
+        Self::text(place, text)
+    }
+    /// Whether it is the same as another, where that matters also in its quotes.
+    fn agrees(&self, other: &Self) -> bool;
+    /// A plain scalar without tag; `None` if JSON has no such number.
+    fn plain(place: Place, meaning: Plain, written: &str) -> Option<Self>;
+    /// A scalar with a tag, which may say what `written` alone does not.
+    fn tagged(place: Place, meaning: Plain, written: &str) -> Option<Self>;
     fn list(place: Place, items: Vec<Self>) -> Self;
-    fn map(place: Place, entries: Vec<(String, Place, Self)>) -> Self;
+    /// Whether it is null.
+    fn is_nothing(&self) -> bool;
+    /// A map; `None` if a key is there twice.
+    fn map(place: Place, entries: Vec<(Self::Key, Self)>) -> Option<Self>;
 }
 
-/// A resolved scalar.
-pub(super) enum Scalar {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
+/// A scalar as JSON has it.
+fn json_scalar(meaning: Plain, written: &str) -> Option<Value> {
+    Some(match meaning {
+        Plain::Null => Value::Null,
+        Plain::Bool(claim) => Value::Bool(claim),
+        Plain::Int(number) => Value::Number(number),
+        Plain::Float(float) => Value::Number(scalar::number(float)),
+        Plain::NotFinite(_) => return None,
+        Plain::Timestamp(timestamp) => Value::String(timestamp),
+        Plain::Merge | Plain::Text => Value::String(written.to_owned()),
+    })
 }
 
 impl Built for Value {
-    fn scalar(_: Place, scalar: Scalar) -> Self {
-        match scalar {
-            Scalar::Null => Self::Null,
-            Scalar::Bool(claim) => Self::Bool(claim),
-            Scalar::Number(number) => Self::Number(number),
-            Scalar::Text(text) => Self::String(text),
-        }
+    type Key = String;
+
+    const PLACED: bool = false;
+
+    fn key(_: Place, text: &str) -> String {
+        text.to_owned()
+    }
+
+    fn text(_: Place, text: &str) -> Self {
+        Self::String(text.to_owned())
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn plain(_: Place, meaning: Plain, written: &str) -> Option<Self> {
+        json_scalar(meaning, written)
+    }
+
+    fn tagged(_: Place, meaning: Plain, written: &str) -> Option<Self> {
+        json_scalar(meaning, written)
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.is_null()
     }
 
     fn list(_: Place, items: Vec<Self>) -> Self {
         Self::Array(items)
     }
 
-    fn map(_: Place, entries: Vec<(String, Place, Self)>) -> Self {
-        Self::Object(entries.into_iter().map(|(key, _, value)| (key, value)).collect::<Map<_, _>>())
+    fn map(_: Place, entries: Vec<(String, Self)>) -> Option<Self> {
+        let count = entries.len();
+        let map: Map<_, _> = entries.into_iter().collect();
+        (map.len() == count).then_some(Self::Object(map))
+    }
+}
+
+impl Built for Tree {
+    type Key = Text;
+
+    const PLACED: bool = false;
+
+    fn key(_: Place, text: &str) -> Text {
+        Text::new(text)
+    }
+
+    fn text(_: Place, text: &str) -> Self {
+        Self::String(Text::new(text))
+    }
+
+    fn quoted(_: Place, text: &str) -> Self {
+        Self::Quoted(Text::new(text))
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        self.is_written_as(other)
+    }
+
+    fn plain(_: Place, meaning: Plain, written: &str) -> Option<Self> {
+        Some(match meaning {
+            Plain::Null => Self::Null(Text::new(written)),
+            Plain::Bool(_) if matches!(written.as_bytes()[0], b't' | b'T' | b'f' | b'F') => Self::Bool(Text::new(written)),
+            // kubectl's other words for them.
+            Plain::Bool(claim) => claim.into(),
+            Plain::Int(_) | Plain::Float(_) => Self::Number(Text::new(written)),
+            Plain::NotFinite(_) => return None,
+            Plain::Timestamp(_) => Self::Date(Text::new(written)),
+            Plain::Merge | Plain::Text => Self::String(Text::new(written)),
+        })
+    }
+
+    /// Where the tag says what the text alone does not, the tree holds the text that says it by itself.
+    fn tagged(place: Place, meaning: Plain, written: &str) -> Option<Self> {
+        let number = match &meaning {
+            Plain::Bool(claim) if scalar::resolve(written, YamlMode::Kustomize) != Plain::Bool(*claim) => return Some((*claim).into()),
+            Plain::Int(number) => number.clone(),
+            Plain::Float(float) => scalar::number(*float),
+            _ => return Self::plain(place, meaning, written),
+        };
+        let told = super::number_of(written).as_ref() == Some(&number);
+        Some(Self::Number(if told { Text::new(written) } else { number.to_string().into() }))
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.is_null()
+    }
+
+    fn list(_: Place, items: Vec<Self>) -> Self {
+        Self::list(items)
+    }
+
+    fn map(_: Place, entries: Vec<(Text, Self)>) -> Option<Self> {
+        TreeMap::from_entries(entries).ok().map(Self::from)
     }
 }
 
 impl Built for Node {
-    fn scalar(place: Place, scalar: Scalar) -> Self {
-        let content = match scalar {
-            Scalar::Null => Content::Null,
-            Scalar::Bool(claim) => Content::Bool(claim),
-            Scalar::Number(number) => Content::Number(number),
-            Scalar::Text(text) => Content::String(text),
+    type Key = Key;
+
+    const PLACED: bool = true;
+
+    fn key(Place { line, column }: Place, text: &str) -> Key {
+        Key { text: text.to_owned(), line, column }
+    }
+
+    fn text(place: Place, text: &str) -> Self {
+        node(place, Content::String(text.to_owned()))
+    }
+
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+
+    fn plain(place: Place, meaning: Plain, written: &str) -> Option<Self> {
+        let content = match json_scalar(meaning, written)? {
+            Value::Bool(claim) => Content::Bool(claim),
+            Value::Number(number) => Content::Number(number),
+            Value::String(text) => Content::String(text),
+            _ => Content::Null,
         };
-        node(place, content)
+        Some(node(place, content))
+    }
+
+    fn tagged(place: Place, meaning: Plain, written: &str) -> Option<Self> {
+        Self::plain(place, meaning, written)
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.content == Content::Null
     }
 
     fn list(place: Place, items: Vec<Self>) -> Self {
         node(place, Content::List(items))
     }
 
-    fn map(place: Place, entries: Vec<(String, Place, Self)>) -> Self {
-        let entry = |(text, Place { line, column }, value)| (Key { text, line, column }, value);
-        node(place, Content::Map(entries.into_iter().map(entry).collect()))
+    fn map(place: Place, entries: Vec<(Key, Self)>) -> Option<Self> {
+        first_duplicate(entries.len(), |at| &entries[at].0.text).is_none().then(|| node(place, Content::Map(entries)))
     }
 }
 
@@ -103,7 +234,7 @@ impl<'s, 't> Builder<'s, 't> {
         match &raw.content {
             RawContent::Scalar { text, plain, tag } => {
                 self.count_text(text, raw.place)?;
-                Ok(B::scalar(raw.place, self.scalar(text, *plain, *tag, raw.place)?))
+                self.scalar(text, *plain, *tag, raw.place)
             }
             RawContent::List(items) => {
                 self.check_depth(depth, raw.place)?;
@@ -117,9 +248,9 @@ impl<'s, 't> Builder<'s, 't> {
                 for Entry { key, place, value } in entries {
                     self.count_text(&key, place)?;
                     let value = self.value(value, depth + 1)?;
-                    built.push((key, place, value));
+                    built.push((B::key(place, &key), value));
                 }
-                Ok(B::map(raw.place, built))
+                Ok(B::map(raw.place, built).unwrap_or_else(|| unreachable!("BUG: a duplicate key was not refused")))
             }
             RawContent::Alias(_) => unreachable!("BUG: an alias was followed to an alias"),
         }
@@ -254,19 +385,20 @@ impl<'s, 't> Builder<'s, 't> {
         }
     }
 
-    fn scalar(&self, text: &str, plain: bool, tag: ScalarTag, place: Place) -> Result<Scalar, YamlError> {
-        if tag == ScalarTag::Binary {
-            return binary(text).map(Scalar::Text).ok_or_else(|| place.error(YamlProblem::TagMismatch { tag: "!!binary" }));
-        }
-        Ok(match self.meaning(text, plain, tag, place)? {
-            Plain::Null => Scalar::Null,
-            Plain::Bool(claim) => Scalar::Bool(claim),
-            Plain::Int(number) => Scalar::Number(number),
-            Plain::Float(float) => Scalar::Number(scalar::number(float)),
-            Plain::NotFinite(_) => return Err(place.error(YamlProblem::NotFinite)),
-            Plain::Timestamp(timestamp) => Scalar::Text(timestamp),
-            Plain::Merge | Plain::Text => Scalar::Text(text.to_owned()),
-        })
+    fn scalar<B: Built>(&self, text: &str, plain: bool, tag: ScalarTag, place: Place) -> Result<B, YamlError> {
+        let built = match tag {
+            ScalarTag::None if !plain => Some(B::quoted(place, text)),
+            ScalarTag::None => B::plain(place, scalar::resolve(text, self.mode), text),
+            ScalarTag::Binary => {
+                let bytes = binary(text).ok_or_else(|| place.error(YamlProblem::TagMismatch { tag: "!!binary" }))?;
+                Some(B::text(place, &bytes))
+            }
+            _ => match self.meaning(text, plain, tag, place)? {
+                Plain::Text if !plain => Some(B::quoted(place, text)),
+                meaning => B::tagged(place, meaning, text),
+            },
+        };
+        built.ok_or_else(|| place.error(YamlProblem::NotFinite))
     }
 
     /// What a scalar is, its style and tag considered.
@@ -343,25 +475,23 @@ impl MergedEntries {
 const PAIRWISE: usize = 8;
 
 fn refuse_duplicates(entries: &[Entry]) -> Result<(), YamlError> {
-    let duplicate = if entries.len() <= PAIRWISE {
-        (1..entries.len())
-            .find_map(|second| (0..second).find(|&first| entries[first].key == entries[second].key).map(|first| (first, second)))
-    } else {
-        let mut order: Vec<usize> = (0..entries.len()).collect();
-        order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key));
-        order
-            .windows(2)
-            .filter(|pair| entries[pair[0]].key == entries[pair[1]].key)
-            .map(|pair| (pair[0], pair[1]))
-            .min_by_key(|pair| pair.1)
-    };
-    match duplicate {
+    match first_duplicate(entries.len(), |at| &entries[at].key) {
         None => Ok(()),
         Some((first, second)) => {
             let (key, first_line) = (entries[second].key.clone(), entries[first].place.line);
             Err(entries[second].place.error(YamlProblem::DuplicateKey { key, first_line }))
         }
     }
+}
+
+/// The first of `count` keys that repeats another, behind that other.
+fn first_duplicate<'k>(count: usize, key: impl Fn(usize) -> &'k String) -> Option<(usize, usize)> {
+    if count <= PAIRWISE {
+        return (1..count).find_map(|second| (0..second).find(|&first| key(first) == key(second)).map(|first| (first, second)));
+    }
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_key(|&at| key(at));
+    order.windows(2).filter(|pair| key(pair[0]) == key(pair[1])).map(|pair| (pair[0], pair[1])).min_by_key(|pair| pair.1)
 }
 
 /// Base64 over any number of lines. kubectl replaces what is no UTF-8 by `\u{fffd}`; lost bytes are an error here.

@@ -86,6 +86,12 @@ pub(super) fn load(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Str
         {
             scalar.to_mut().pop();
         }
+        if let Event::Scalar(scalar, ScalarStyle::Plain, ..) = &mut event
+            && span.is_empty()
+        {
+            // The parser gives `~` for what nobody wrote.
+            *scalar = Cow::Borrowed("");
+        }
         loader.take(event, place(&span.start))?;
     }
     Ok(Stream { nodes: loader.nodes, documents: loader.documents })
@@ -121,7 +127,7 @@ impl<'t> Loader<'t> {
                     tag: tag.map_or(ScalarTag::None, |tag| scalar_tag(&tag)),
                 };
                 let node = self.add(Raw { place, content })?;
-                self.anchors.insert(anchor, node);
+                self.remember(anchor, node);
             }
             Event::SequenceStart(_, anchor, _) => self.begin(place, anchor, false)?,
             Event::MappingStart(_, anchor, _) => self.begin(place, anchor, true)?,
@@ -147,7 +153,14 @@ impl<'t> Loader<'t> {
     fn end(&mut self) {
         let Some(Open { node, anchor, children, map }) = self.open.pop() else { return };
         self.nodes[node].content = if map { RawContent::Map(children) } else { RawContent::List(children) };
-        self.anchors.insert(anchor, node);
+        self.remember(anchor, node);
+    }
+
+    /// The parser counts anchors from 1; 0 is none.
+    fn remember(&mut self, anchor: usize, node: NodeId) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, node);
+        }
     }
 
     fn add(&mut self, raw: Raw<'t>) -> Result<NodeId, YamlError> {

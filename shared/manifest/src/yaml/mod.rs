@@ -1,17 +1,22 @@
 //! YAML as Kubernetes reads it: one loader with two readings (kubectl's and kustomize's), bounds on everything, and a writer whose text
 //! both readings give back. What the values mean is left to the rest of the crate; comments are not kept.
 //!
-//! The path of a text: `load` turns parser events into an arena of nodes, `build` walks the arena (aliases, merge keys, duplicate keys,
-//! budgets) and makes values or spanned nodes, `scalar` says what a plain scalar is.
+//! The path of a text: `fast` reads the usual style at once. For all else, `load` turns parser events into an arena of nodes and `build` walks the
+//! arena (aliases, merge keys, duplicate keys, budgets). Both make values, trees or spanned nodes; `scalar` says what a plain scalar is.
 
 mod build;
+mod fast;
 mod load;
 mod scalar;
 mod write;
 
 use serde_json::{Number, Value};
 
-pub use write::{to_yaml, to_yaml_documents};
+use crate::tree::Tree;
+
+use build::Built;
+
+pub use write::{to_yaml, to_yaml_documents, write_yaml, write_yaml_documents};
 
 /// Whose reading of YAML applies. They differ in booleans, keys, dates, and the place of merge keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,15 @@ impl YamlBudget {
 pub struct Document {
     /// What it says.
     pub value: Value,
+    /// Line of its first value, from 1.
+    pub line: u32,
+}
+
+/// One document of a text, as a tree. Documents without content are left out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TreeDocument {
+    /// What it says.
+    pub tree: Tree,
     /// Line of its first value, from 1.
     pub line: u32,
 }
@@ -225,9 +239,84 @@ pub enum YamlProblem {
 /// # Errors
 /// The first problem, with its place; nothing of the text is returned then.
 pub fn parse_yaml(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<Document>, YamlError> {
-    let stream = load::load(text, mode, budget)?;
-    let documents = build::build::<Value>(&stream, mode, budget)?;
-    Ok(documents.into_iter().filter(|(value, _)| !value.is_null()).map(|(value, place)| Document { value, line: place.line }).collect())
+    let documents = read::<Value>(text, mode, budget)?;
+    Ok(documents.into_iter().filter(|(value, _)| !value.is_nothing()).map(|(value, place)| Document { value, line: place.line }).collect())
+}
+
+/// Reads all documents of `text` as trees, whose scalars stay as they are written. Otherwise as [`parse_yaml`].
+///
+/// # Errors
+/// As [`parse_yaml`].
+pub fn parse_trees(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<TreeDocument>, YamlError> {
+    let documents = read::<Tree>(text, mode, budget)?;
+    Ok(documents.into_iter().filter(|(tree, _)| !tree.is_nothing()).map(|(tree, place)| TreeDocument { tree, line: place.line }).collect())
+}
+
+fn read<B: Built>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<(B, Place)>, YamlError> {
+    fast::read(text, mode, budget).map_or_else(|| read_generally(text, mode, budget), Ok)
+}
+
+fn read_generally<B: Built>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<(B, Place)>, YamlError> {
+    build::build(&load::load(text, mode, budget)?, mode, budget)
+}
+
+/// For tests and fuzzing: whether the fast path, where it reads `text`, gives what the general path gives, in all modes and forms and also
+/// with narrow budgets.
+///
+/// # Errors
+/// What differs.
+#[doc(hidden)]
+pub fn fast_and_general_agree(text: &str) -> Result<(), String> {
+    let narrow = YamlBudget { bytes: 4096, nodes: 12, depth: 3, scalar_bytes: 48, documents: 2 };
+    for budget in [YamlBudget::MANIFEST, narrow] {
+        for mode in [YamlMode::Kubernetes, YamlMode::Kustomize] {
+            if let Some(nodes) = fast::read::<Node>(text, mode, budget) {
+                let general = load::load(text, mode, budget).map_err(|error| format!("{mode:?} {text:?} {error}"))?;
+                agree(nodes, &general, text, mode, budget)?;
+                agree(fast::read::<Tree>(text, mode, budget).unwrap_or_default(), &general, text, mode, budget)?;
+                agree(fast::read::<Value>(text, mode, budget).unwrap_or_default(), &general, text, mode, budget)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn agree<B: Built + std::fmt::Debug>(
+    fast: Vec<(B, Place)>,
+    general: &load::Stream<'_>,
+    text: &str,
+    mode: YamlMode,
+    budget: YamlBudget,
+) -> Result<(), String> {
+    let content = |documents: Vec<(B, Place)>| {
+        documents.into_iter().filter(|(value, _)| !value.is_nothing()).map(|(value, place)| (value, place.line)).collect::<Vec<_>>()
+    };
+    let (fast, general) = (content(fast), build::build::<B>(general, mode, budget).map(content));
+    let same = |(a, b): (&(B, u32), &(B, u32))| a.1 == b.1 && a.0.agrees(&b.0);
+    if general.as_ref().is_ok_and(|general| general.len() == fast.len() && fast.iter().zip(general).all(same)) {
+        return Ok(());
+    }
+    Err(format!("{mode:?}, {budget:?}\n{text:?}\nfast    {fast:?}\ngeneral {general:?}"))
+}
+
+/// For tests: whether the fast path reads `text`.
+#[doc(hidden)]
+pub fn fast_takes(text: &str, mode: YamlMode) -> bool {
+    fast::read::<Tree>(text, mode, YamlBudget::MANIFEST).is_some()
+}
+
+/// The number that a plain scalar is, if it is one.
+pub(crate) fn number_of(text: &str) -> Option<Number> {
+    match scalar::resolve(text, YamlMode::Kustomize) {
+        scalar::Plain::Int(number) => Some(number),
+        scalar::Plain::Float(float) => Some(scalar::number(float)),
+        _ => None,
+    }
+}
+
+/// A date in RFC 3339; what is none stays as it is.
+pub(crate) fn timestamp_of(text: &str) -> String {
+    scalar::timestamp(text).unwrap_or_else(|| text.to_owned())
 }
 
 /// Reads all documents of `text` with the place of every field, for formats that report problems by line and column. An aliased value has the
@@ -236,9 +325,8 @@ pub fn parse_yaml(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<
 /// # Errors
 /// The first problem, with its place.
 pub fn parse_yaml_spanned(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<Node>, YamlError> {
-    let stream = load::load(text, mode, budget)?;
-    let documents = build::build::<Node>(&stream, mode, budget)?;
-    Ok(documents.into_iter().map(|(node, _)| node).filter(|node| node.content != Content::Null).collect())
+    let documents = read::<Node>(text, mode, budget)?;
+    Ok(documents.into_iter().map(|(node, _)| node).filter(|node| !node.is_nothing()).collect())
 }
 
 /// A position in the text.

@@ -36,7 +36,23 @@ pub(super) fn resolve(text: &str, mode: YamlMode) -> Plain {
     }
 }
 
+/// The longest plain scalar that starts with a letter and is no text: `false`.
+const LONGEST_WORD: usize = 5;
+
+/// Whether a plain scalar is text by its first byte and its length; what is not may still be text.
+#[inline]
+pub(super) fn is_text_at_sight(text: &str) -> bool {
+    match text.as_bytes() {
+        [] | [b'0'..=b'9' | b'+' | b'-' | b'.' | b'<' | b'~', ..] => false,
+        [b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O', ..] => text.len() > LONGEST_WORD,
+        _ => true,
+    }
+}
+
 fn resolve_word(text: &str, mode: YamlMode) -> Plain {
+    if text.len() > LONGEST_WORD {
+        return Plain::Text;
+    }
     match text {
         "null" | "Null" | "NULL" => Plain::Null,
         "true" | "True" | "TRUE" => Plain::Bool(true),

@@ -1,215 +1,213 @@
-//! YAML for people, laid out as kustomize does: block style, sorted keys, lists not indented under their key. Any string that one of the
-//! readings would take for something else is quoted, so that the text means the same to kubectl, kustomize and this crate.
+//! Writes YAML, laid out and quoted byte for byte as `kustomize build` prints it: block style, keys in natural order, lists not indented under
+//! their key, long texts folded. The rules are those of the emitter of goyaml.v2 with its defaults, which kustomize and kubectl print with.
+//!
+//! This file has the layout. What a text looks like is left to `text`, the order of keys to `order`, and numbers to `number`.
 
-use serde_json::{Map, Value};
+mod number;
+mod order;
+mod text;
 
-use super::YamlMode;
-use super::scalar::{self, Plain};
+use serde_json::Value;
 
-/// `value` as one YAML document, ending in a line break.
+use crate::tree::{Tree, TreeMap};
+use text::Start;
+
+/// Appends `tree` as one document to `out`, exactly as `kustomize build` prints a resource of this content. It ends in a line break, if it is no
+/// text that ends in U+2028 or U+2029.
+///
+/// Three things do not read back as they were, being printed as kustomize prints them: a key `<<` stands without quotes, U+2028 and U+2029 stand as
+/// line breaks, which they are in YAML 1.1 only, and U+0085 is lost. [`to_yaml`] keeps them.
+///
+/// Kustomize refuses what its own reader cannot take on the way: keys of more than 1,024 bytes or with U+0085 in them, and the control characters
+/// U+007F to U+009F, U+FFFE and U+FFFF. They are written here in the style of the same emitter.
+pub fn write_yaml(tree: &Tree, out: &mut String) {
+    write_document(tree, out, Audience::Kustomize);
+}
+
+/// Appends all `trees` to `out` as documents with `---` between them, as `kustomize build` prints its resources.
+pub fn write_yaml_documents<'a>(trees: impl IntoIterator<Item = &'a Tree>, out: &mut String) {
+    for (position, tree) in trees.into_iter().enumerate() {
+        if position > 0 {
+            out.push_str("---\n");
+        }
+        write_yaml(tree, out);
+    }
+}
+
+/// `value` as one YAML document for people, ending in a line break. It looks as [`write_yaml`] writes it, but every text that some reader would
+/// take for something else is quoted, so that it means the same to kubectl, kustomize and this crate.
 pub fn to_yaml(value: &Value) -> String {
     let mut out = String::new();
-    write_document(&mut out, value);
+    write_document(&Tree::from(value), &mut out, Audience::Everyone);
     out
 }
 
-/// All `values` as documents with `---` between them.
+/// All `values` as documents for people with `---` between them.
 pub fn to_yaml_documents<'a>(values: impl IntoIterator<Item = &'a Value>) -> String {
     let mut out = String::new();
     for (position, value) in values.into_iter().enumerate() {
         if position > 0 {
             out.push_str("---\n");
         }
-        write_document(&mut out, value);
+        write_document(&Tree::from(value), &mut out, Audience::Everyone);
     }
     out
 }
 
-fn write_document(out: &mut String, value: &Value) {
-    match value {
-        Value::Object(map) if !map.is_empty() => write_map(out, map, 0),
-        Value::Array(items) if !items.is_empty() => write_list(out, items, 0),
-        _ => {
-            write_leaf(out, value, 0);
-            out.push('\n');
-        }
+fn write_document(tree: &Tree, out: &mut String, audience: Audience) {
+    let mut writer = Writer { out, scratch: String::new(), audience };
+    match tree {
+        Tree::Map(map) if !map.is_empty() => writer.map(map, 0),
+        Tree::List(items) if !items.is_empty() => writer.list(items, 0),
+        _ => writer.leaf(tree, Start { column: 0, indent: INDENT }),
     }
 }
 
-/// Each entry from column `indent`; the first line is already indented.
-fn write_map(out: &mut String, map: &Map<String, Value>, indent: usize) {
-    for (position, (key, value)) in map.iter().enumerate() {
-        if position > 0 {
-            pad(out, indent);
-        }
-        if key.len() > SIMPLE_KEY_BYTES {
-            out.push_str("? ");
-            write_text(out, key);
-            out.push('\n');
-            pad(out, indent);
-        } else {
-            write_text(out, key);
-        }
-        out.push(':');
-        match value {
-            Value::Object(inner) if !inner.is_empty() => {
-                out.push('\n');
-                pad(out, indent + 2);
-                write_map(out, inner, indent + 2);
-            }
-            Value::Array(items) if !items.is_empty() => {
-                out.push('\n');
-                pad(out, indent);
-                write_list(out, items, indent);
-            }
-            _ => {
-                out.push(' ');
-                write_leaf(out, value, indent);
-                out.push('\n');
-            }
-        }
-    }
+/// Whom a text is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Audience {
+    /// Those who compare it with what kustomize prints.
+    Kustomize,
+    /// Every reader: `<<` and `=` are quoted too, U+2028 and U+2029 (line breaks in YAML 1.1, characters in 1.2) are escaped, and floats that are
+    /// integers have all their digits.
+    Everyone,
 }
 
-/// Each item from column `indent`; the first line is already indented.
-fn write_list(out: &mut String, items: &[Value], indent: usize) {
-    for (position, item) in items.iter().enumerate() {
-        if position > 0 {
-            pad(out, indent);
-        }
-        out.push_str("- ");
-        match item {
-            Value::Object(map) if !map.is_empty() => write_map(out, map, indent + 2),
-            Value::Array(inner) if !inner.is_empty() => write_list(out, inner, indent + 2),
-            _ => {
-                write_leaf(out, item, indent);
-                out.push('\n');
-            }
-        }
-    }
-}
+/// Columns by which something stands to the right of what it is in.
+const INDENT: usize = 2;
 
-/// YAML allows 1,024 characters for a key that needs no `?`; Go's writer stops at 128 bytes already.
+/// A key of more bytes gets a line of its own after `? `. YAML allows 1,024 characters; Go's emitter stops here.
 const SIMPLE_KEY_BYTES: usize = 128;
 
-fn pad(out: &mut String, columns: usize) {
-    out.extend(std::iter::repeat_n(' ', columns));
+/// Every map, list and scalar is written from where it starts, its first line being indented already, up to and including its last line break.
+struct Writer<'o> {
+    out: &'o mut String,
+    /// Room for a text with its escapes.
+    scratch: String,
+    audience: Audience,
 }
 
-/// A scalar or an empty collection, inside something at column `indent`.
-fn write_leaf(out: &mut String, value: &Value, indent: usize) {
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(claim) => out.push_str(if *claim { "true" } else { "false" }),
-        Value::Number(number) => out.push_str(&number.to_string()),
-        Value::String(text) if fits_block(text) => write_block(out, text, indent + 2),
-        Value::String(text) => write_text(out, text),
-        Value::Array(_) => out.push_str("[]"),
-        Value::Object(_) => out.push_str("{}"),
-    }
-}
-
-/// Whether a text of several lines can stand in a literal block and be read back exactly.
-fn fits_block(text: &str) -> bool {
-    text.contains('\n')
-        && !text.starts_with([' ', '\n', '\t'])
-        && !text.contains(" \n")
-        && !text.ends_with(' ')
-        && text.chars().all(|c| c == '\n' || c == '\t' || is_printable(c))
-        && !text.contains("\n\t")
-}
-
-fn write_block(out: &mut String, text: &str, indent: usize) {
-    let body = text.trim_end_matches('\n');
-    out.push_str(match text.len() - body.len() {
-        0 => "|-",
-        1 => "|",
-        _ => "|+",
-    });
-    for line in body.split('\n') {
-        out.push('\n');
-        if !line.is_empty() {
-            pad(out, indent);
-            out.push_str(line);
-        }
-    }
-    // The caller ends the last line; what `|+` keeps beyond that are empty lines.
-    out.extend(std::iter::repeat_n('\n', (text.len() - body.len()).saturating_sub(1)));
-}
-
-/// A string in one line: plain, single-quoted or double-quoted.
-fn write_text(out: &mut String, text: &str) {
-    if !text.chars().all(is_printable) {
-        write_escaped(out, text);
-    } else if is_plain(text) {
-        if means_itself(text) {
-            out.push_str(text);
+impl Writer<'_> {
+    /// Each entry from column `indent`.
+    fn map(&mut self, map: &TreeMap, indent: usize) {
+        if order::is_natural(map.keys()) {
+            for (position, (key, value)) in map.iter().enumerate() {
+                self.entry(position, key, value, indent);
+            }
         } else {
-            out.push('"');
-            out.push_str(text);
-            out.push('"');
+            for (position, (key, value)) in order::natural(map.iter().collect()).into_iter().enumerate() {
+                self.entry(position, key, value, indent);
+            }
         }
-    } else {
-        out.push('\'');
-        out.push_str(&text.replace('\'', "''"));
-        out.push('\'');
+    }
+
+    #[inline]
+    fn entry(&mut self, position: usize, key: &str, value: &Tree, indent: usize) {
+        if position > 0 {
+            pad(self.out, indent);
+        }
+        let look = text::look(key, self.audience);
+        if key.len() > SIMPLE_KEY_BYTES || look.has_breaks(key) {
+            self.entry_of_long_key(key, look, value, indent);
+            return;
+        }
+        let start = self.out.len();
+        text::write_key(self.out, &mut self.scratch, key, look);
+        self.out.push(':');
+        match value {
+            Tree::Map(inner) if !inner.is_empty() => {
+                line_break(self.out, indent + INDENT);
+                self.map(inner, indent + INDENT);
+            }
+            Tree::List(items) if !items.is_empty() => {
+                line_break(self.out, indent);
+                self.list(items, indent);
+            }
+            _ => {
+                self.out.push(' ');
+                let columns = if look.is_ascii { self.out.len() - start } else { self.out[start..].chars().count() };
+                self.leaf(value, Start { column: indent + columns, indent: indent + INDENT });
+            }
+        }
+    }
+
+    #[cold]
+    fn entry_of_long_key(&mut self, key: &str, look: text::Look, value: &Tree, indent: usize) {
+        self.out.push_str("? ");
+        self.text(key, look, Start { column: indent + INDENT, indent: indent + INDENT });
+        pad(self.out, indent);
+        self.out.push_str(": ");
+        self.node(value, indent + INDENT);
+    }
+
+    /// Each item from column `indent`.
+    fn list(&mut self, items: &[Tree], indent: usize) {
+        for (position, item) in items.iter().enumerate() {
+            if position > 0 {
+                pad(self.out, indent);
+            }
+            self.out.push_str("- ");
+            self.node(item, indent + INDENT);
+        }
+    }
+
+    /// What follows `- ` or `: ` in the same line, at column `indent`.
+    fn node(&mut self, tree: &Tree, indent: usize) {
+        match tree {
+            Tree::Map(map) if !map.is_empty() => self.map(map, indent),
+            Tree::List(items) if !items.is_empty() => self.list(items, indent),
+            _ => self.leaf(tree, Start { column: indent, indent }),
+        }
+    }
+
+    /// A scalar or an empty collection.
+    #[inline]
+    fn leaf(&mut self, tree: &Tree, start: Start) {
+        match tree {
+            Tree::String(text) | Tree::Quoted(text) => {
+                let look = text::look(text, self.audience);
+                return match text::without_next_lines(text, look, self.audience) {
+                    None => self.text(text, look, start),
+                    Some(text) => self.text(&text, text::look(&text, self.audience), start),
+                };
+            }
+            Tree::Date(text) => {
+                let text = super::timestamp_of(text);
+                return self.text(&text, text::look(&text, self.audience), start);
+            }
+            Tree::Null(_) => self.out.push_str("null"),
+            Tree::Bool(text) => self.out.push_str(if text.starts_with(['t', 'T']) { "true" } else { "false" }),
+            Tree::Number(text) => number::write(self.out, text, self.audience),
+            Tree::List(_) => self.out.push_str("[]"),
+            Tree::Map(_) => self.out.push_str("{}"),
+        }
+        self.out.push('\n');
+    }
+
+    #[inline]
+    fn text(&mut self, text: &str, look: text::Look, start: Start) {
+        if !text::write_value(self.out, &mut self.scratch, text, look, start) {
+            self.out.push('\n');
+        }
     }
 }
 
-fn means_itself(text: &str) -> bool {
-    [YamlMode::Kubernetes, YamlMode::Kustomize].into_iter().all(|mode| scalar::resolve(text, mode) == Plain::Text)
-        // Words and numbers of other readers (YAML 1.1 base 60, hexadecimal floats) stay out of their reach.
-        && !looks_numeric(text)
-}
+/// A line break and the `columns` in front of the next line.
+const LINE_START: &str = "\n                                                                ";
 
-/// Digits with the separators of any notation for numbers: no reader shall have a choice.
-fn looks_numeric(text: &str) -> bool {
-    text.bytes().any(|c| c.is_ascii_digit())
-        && text.bytes().all(|c| c.is_ascii_digit() || matches!(c, b'+' | b'-' | b'.' | b'_' | b':' | b'e' | b'E' | b'x' | b'o'))
-        && !text.contains("..")
-        && text.bytes().filter(|&c| c == b'.').count() <= 1
-}
-
-/// Whether a text may stand without quotes as far as syntax goes: no indicator in front, no `: ` and no ` #` inside.
-fn is_plain(text: &str) -> bool {
-    let Some(first) = text.chars().next() else { return true };
-    let indicator = matches!(
-        first,
-        '-' | '?' | ':' | ',' | '[' | ']' | '{' | '}' | '#' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' | '=' | '<'
-    );
-    let inside_word =
-        matches!(first, '-' | ':' | '?' | '<' | '=') && text.chars().nth(1).is_some_and(|c| c.is_ascii_alphanumeric() || c == '-');
-    (!indicator || inside_word)
-        && !text.starts_with(' ')
-        && !text.ends_with([' ', ':'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.starts_with("---")
-        && !text.starts_with("...")
-        && !text.contains('"')
-}
-
-/// Characters that need no escape in any style.
-fn is_printable(c: char) -> bool {
-    !c.is_control()
-        && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        && !matches!(c as u32, 0xFDD0..=0xFDEF)
-}
-
-fn write_escaped(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if is_printable(c) => out.push(c),
-            c if (c as u32) < 0x100 => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if (c as u32) < 0x1_0000 => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push_str(&format!("\\U{:08x}", c as u32)),
+fn line_break(out: &mut String, columns: usize) {
+    match LINE_START.get(..=columns) {
+        Some(start) => out.push_str(start),
+        None => {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', columns));
         }
     }
-    out.push('"');
+}
+
+fn pad(out: &mut String, columns: usize) {
+    match LINE_START.get(1..=columns) {
+        Some(spaces) => out.push_str(spaces),
+        None => out.extend(std::iter::repeat_n(' ', columns)),
+    }
 }
