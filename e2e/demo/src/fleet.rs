@@ -78,7 +78,7 @@ mod tests {
     use std::path::Path;
 
     use hub_fleet::{FLEET_BUDGET, Fleet, choose_path, read_fleet, resolve, why_not};
-    use hub_render::{ClusterFacts, EngineChoice, RenderInput, STACK_BYTES, render};
+    use hub_render::{Builds, ClusterFacts, RenderInput, STACK_BYTES, render};
     use hub_tree::{Budget, MemoryTree, Reader};
 
     use super::*;
@@ -102,13 +102,13 @@ mod tests {
 
     fn rendered(fleet: &Fleet, tree: &MemoryTree) -> usize {
         let mut rows = 0;
+        let builds = Builds::new(1 << 20);
         for cluster in fleet.clusters.values() {
             for app in fleet.apps.values().filter(|app| why_not(fleet, &app.name, &cluster.name).is_none()) {
                 let resolved = resolve(fleet, app, cluster).expect("all variables are set");
                 let path = choose_path(&resolved, &Reader::new(tree, Budget::RENDER)).expect("a directory").path;
-                let (engine, facts) = (EngineChoice::Detect, ClusterFacts::default());
-                let input = RenderInput { app: app.name.clone(), path, namespace: resolved.namespace, engine, recurse: false, facts };
-                let outcome = render(&input, tree);
+                let input = RenderInput::of(&resolved, path, ClusterFacts::default()).expect("names of variables");
+                let outcome = render(&input, tree, &builds);
                 assert_eq!(outcome.warnings, [], "{} on {}", app.name, cluster.name);
                 assert!(!outcome.result.expect("no problem").objects.is_empty(), "{} on {}", app.name, cluster.name);
                 rows += 1;

@@ -1,5 +1,6 @@
 //! The arguments of the command and their help, which is its documentation.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(crate) struct Capstan {
 
 const EXIT_CODES: &str = "Exit codes:
   0  done, nothing differs
-  1  a difference (diff), not healthy (status --exit-code), a source that fails (refresh), a problem (render)
+  1  a difference (diff), not healthy (status --exit-code), a source that fails (refresh), a problem (build, render)
   2  wrong usage or another failure
   4  the hub does not take the token
   5  nothing of that name
@@ -71,6 +72,13 @@ pub(crate) enum Verb {
     Refresh(RefreshArgs),
     /// Let a held change happen, as a deletion of more objects than the budget allows. Shows exactly what, then asks.
     Approve(ApproveArgs),
+    /// Print what `kustomize build` prints for a directory. Its own flags are those of kustomize: see `capstan build --help`.
+    #[command(disable_help_flag = true)]
+    Build {
+        /// What is read by the command itself.
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Render a fleet repository's working directory for one cluster, without the hub and without any network: objects as YAML on
     /// standard output, problems on standard error.
     Render(RenderArgs),

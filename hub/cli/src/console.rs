@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, ErrorKind, Write};
 
+use crate::Exit;
 use crate::failure::Failure;
 
 /// Where a command reads answers, prints data and talks.
@@ -29,6 +30,17 @@ impl Console<'_> {
     /// Says something to whoever runs the command.
     pub(crate) fn say(&mut self, talk: &str) -> Result<(), Failure> {
         writeln!(self.err, "{talk}").map_err(|error| Failure::local(format!("standard error cannot be written: {error}")))
+    }
+
+    /// Says what is wrong with the arguments, or prints the help that they ask for.
+    pub(crate) fn explain(&mut self, refused: &clap::Error) -> Result<Exit, Failure> {
+        let text = refused.render().to_string();
+        if refused.use_stderr() {
+            self.say(text.trim_end())?;
+            return Ok(Exit::Error);
+        }
+        self.print(&text)?;
+        Ok(Exit::Ok)
     }
 
     /// Asks for a yes. Without anybody to ask, `yes` must have been given.

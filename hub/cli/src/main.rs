@@ -6,6 +6,13 @@ use std::process::ExitCode;
 use hub_cli::{Console, Exit};
 
 fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    let (mut input, mut out, mut err) = (std::io::BufReader::new(stdin()), stdout(), stderr());
+    let interactive = stdin().is_terminal() && stderr().is_terminal();
+    let mut console = Console { input: &mut input, out: &mut out, err: &mut err, interactive };
+    if let Some(exit) = hub_cli::run_at_once(&args, &mut console) {
+        return exit.into();
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -13,8 +20,5 @@ fn main() -> ExitCode {
             return Exit::Error.into();
         }
     };
-    let (mut input, mut out, mut err) = (std::io::BufReader::new(stdin()), stdout(), stderr());
-    let interactive = stdin().is_terminal() && stderr().is_terminal();
-    let mut console = Console { input: &mut input, out: &mut out, err: &mut err, interactive };
-    runtime.block_on(hub_cli::run(std::env::args_os().collect::<Vec<_>>(), &mut console)).into()
+    runtime.block_on(hub_cli::run(args, &mut console)).into()
 }

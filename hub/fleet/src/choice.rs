@@ -83,6 +83,8 @@ mod tests {
             cluster: "gpu-a".parse().expect("valid"),
             namespace: None,
             vars: std::collections::BTreeMap::new(),
+            kustomize: crate::KustomizeLayers::default(),
+            post_build: None,
             source: None,
             paths: paths.iter().map(|p| path(p)).collect(),
             first_of: true,

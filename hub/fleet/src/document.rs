@@ -14,6 +14,7 @@ use crate::fleet::{
 use crate::fleet::{CLUSTER_LABEL, REGION_LABEL};
 use crate::kinds::{API_VERSION, Kind};
 use crate::label::{Labels, Requirement, Selector};
+use crate::layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
 use crate::name::{GroupName, RolloutName, StageName};
 use crate::near::nearest;
 use crate::problem::ProblemCode;
@@ -68,7 +69,7 @@ pub(crate) enum Body {
     Cluster(ClusterDoc),
     Project(ProjectDoc),
     Rollout(RolloutDoc),
-    App(AppDoc),
+    App(Box<AppDoc>),
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -129,6 +130,8 @@ pub(crate) struct AppDoc {
     pub(crate) source: At<Source>,
     pub(crate) target: TargetDoc,
     pub(crate) vars: BTreeMap<String, Template>,
+    pub(crate) kustomize: KustomizeLayers<At<Template>>,
+    pub(crate) post_build: Option<PostBuild<At<Template>>>,
     pub(crate) depends_on: Vec<At<AppName>>,
     pub(crate) rollout: Option<At<RolloutName>>,
     pub(crate) prune: Option<bool>,
@@ -271,7 +274,7 @@ fn decode(kind: Kind, mut fields: Fields, findings: &mut Findings) -> Option<Bod
         }
         Kind::Project => decode_project(spec?, findings).map(Body::Project),
         Kind::Rollout => decode_rollout(spec?, findings).map(Body::Rollout),
-        Kind::App => decode_app(labels, spec?, findings).map(Body::App),
+        Kind::App => decode_app(labels, spec?, findings).map(|app| Body::App(Box::new(app))),
         Kind::Notify => None,
     }
 }
@@ -474,6 +477,8 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
         source: source_mark.at(source),
         target,
         vars: vars(&mut spec)?,
+        kustomize: decode_kustomize(spec.record("kustomize").map(|fields| fields.value).unwrap_or_default()),
+        post_build: spec.record("postBuild").map(|fields| decode_post_build(fields.value)),
         depends_on,
         rollout: name(&mut spec, "rollout")?,
         prune: flag(&mut spec, "prune"),
@@ -494,6 +499,53 @@ fn decode_source(mut fields: Fields) -> Option<Source> {
     // The fleet repository by its name in projects is the same as leaving the name out.
     let name = name.filter(|name: &SourceName| name.as_str() != crate::project::FLEET_SOURCE);
     Some(Source { name, path })
+}
+
+fn decode_kustomize(mut fields: Fields) -> KustomizeLayers<At<Template>> {
+    let image = |mut image: Fields| {
+        let (new_name, new_tag, digest) = (template(&mut image, "newName"), template(&mut image, "newTag"), template(&mut image, "digest"));
+        Some(ImageLayer { name: image.text("name")?.value, new_name, new_tag, digest })
+    };
+    let patch = |mut patch: Fields| {
+        let target = patch.record("target").map(|target| decode_patch_target(target.value));
+        Some(PatchLayer { patch: patch.text("patch")?.value, target })
+    };
+    let images = fields.records("images").into_iter().filter_map(|item| image(item.value)).collect();
+    let patches = fields.records("patches").into_iter().filter_map(|item| patch(item.value)).collect();
+    let components = fields.texts("components").map(|list| list.value).unwrap_or_default();
+    let mut common = fields.record("commonMetadata").map(|common| common.value).unwrap_or_default();
+    KustomizeLayers {
+        name_prefix: template(&mut fields, "namePrefix"),
+        name_suffix: template(&mut fields, "nameSuffix"),
+        target_namespace: template(&mut fields, "targetNamespace"),
+        components: components.iter().filter_map(parsed_template).collect(),
+        ignore_missing_components: flag(&mut fields, "ignoreMissingComponents").unwrap_or(false),
+        images,
+        patches,
+        common_labels: templates(&mut common, "labels"),
+        common_annotations: templates(&mut common, "annotations"),
+    }
+}
+
+fn decode_patch_target(mut fields: Fields) -> PatchTarget {
+    let mut text = |field| fields.text(field).map(|text| text.value).unwrap_or_default();
+    PatchTarget {
+        group: text("group"),
+        version: text("version"),
+        kind: text("kind"),
+        name: text("name"),
+        namespace: text("namespace"),
+        label_selector: text("labelSelector"),
+        annotation_selector: text("annotationSelector"),
+    }
+}
+
+fn decode_post_build(mut fields: Fields) -> PostBuild<At<Template>> {
+    let strategy = match fields.word("substituteStrategy").map(|word| word.value) {
+        Some("Always") => SubstituteStrategy::Always,
+        _ => SubstituteStrategy::WithVariables,
+    };
+    PostBuild { substitute: templates(&mut fields, "substitute"), strategy, is_strict: flag(&mut fields, "strict").unwrap_or(true) }
 }
 
 fn decode_ignore(mut fields: Fields) -> Option<IgnoreDifference> {
@@ -594,9 +646,17 @@ fn vars(fields: &mut Fields) -> Option<BTreeMap<String, Template>> {
 }
 
 fn template(fields: &mut Fields, field: &str) -> Option<At<Template>> {
-    let text = fields.text(field)?;
-    let parsed = Template::parse(&text.value).ok()?;
-    Some(text.mark().at(parsed))
+    parsed_template(&fields.text(field)?)
+}
+
+fn templates(fields: &mut Fields, field: &str) -> BTreeMap<String, At<Template>> {
+    let texts = fields.map(field).map(|texts| texts.value).unwrap_or_default();
+    texts.into_iter().filter_map(|(name, text)| Some((name, parsed_template(&text)?))).collect()
+}
+
+/// A text that the table has checked before.
+fn parsed_template(text: &At<String>) -> Option<At<Template>> {
+    Some(text.mark().at(Template::parse(&text.value).ok()?))
 }
 
 /// A name that may be left out; the outer `None` is one that breaks its rule, which the table has found before.

@@ -10,6 +10,7 @@ use shared_model::{AppName, ClusterName, ProjectName, RegionName, SourceName};
 
 use crate::amount::Share;
 use crate::label::{Labels, Requirement, Selector};
+use crate::layers::{KustomizeLayers, PostBuild};
 use crate::name::{GroupName, RolloutName, StageName};
 use crate::problem::Location;
 use crate::project::Project;
@@ -114,6 +115,10 @@ pub struct App {
     pub target: Target,
     /// Its variables.
     pub vars: BTreeMap<String, Template>,
+    /// What is laid over its kustomization.
+    pub kustomize: KustomizeLayers,
+    /// The variables of its manifests.
+    pub post_build: Option<PostBuild>,
     /// Apps that must be healthy first, on each cluster.
     pub depends_on: BTreeSet<AppName>,
     /// How a change goes from cluster to cluster; to all at once if there is none.

@@ -408,6 +408,8 @@ static APP_SPEC: Record = Record {
         field("clusters", Type::Record(&SELECTOR), "Which clusters."),
         field("regions", REGIONS, REGIONS_DOC),
         field("vars", VARS, "Variables, as ${vars.NAME}; their values may have variables too. Those of region and cluster win over them."),
+        field("kustomize", Type::Record(&KUSTOMIZE), KUSTOMIZE_DOC),
+        field("postBuild", Type::Record(&POST_BUILD), POST_BUILD_DOC),
         field("dependsOn", Type::List(&Type::Record(&DEPENDENCY), false), "Apps that must be healthy first, judged for each cluster."),
         field(
             "rollout",
@@ -441,6 +443,128 @@ static SOURCE: Record = Record {
         not_yet("helm", Type::Record(&HELM), "A Helm chart.", "charts are not rendered so far; commit the output of helm template"),
     ],
 };
+
+const KUSTOMIZE_DOC: &str = "What is laid over the kustomization at source.path, as Flux's Kustomization does. Where there is none, one that \
+     lists all YAML files below is made up, as Flux makes one.";
+const POST_BUILD_DOC: &str = "Variables of the manifests, which are replaced after the build as Flux does.";
+
+static KUSTOMIZE: Record = record(
+    "App.spec.kustomize",
+    KUSTOMIZE_DOC,
+    &[
+        field("namePrefix", Type::Text(Rule::Template), "Stands before every name, with variables."),
+        field("nameSuffix", Type::Text(Rule::Template), "Stands after every name, with variables."),
+        field(
+            "targetNamespace",
+            Type::Text(Rule::Namespace),
+            "The namespace of every object, also of those that name another, with variables; spec.namespace is only for those that name none.",
+        ),
+        field(
+            "components",
+            Type::List(&Type::Text(Rule::Path), false),
+            "Directories of kustomize components, relative to source.path, with variables; after those of the kustomization.",
+        ),
+        field("ignoreMissingComponents", Type::Flag, "Whether components that are not there are passed over. false if left out."),
+        field("images", Type::List(&Type::Record(&IMAGE), false), "Images by name; they win over those of the kustomization."),
+        field("patches", Type::List(&Type::Record(&PATCH), false), "Patches, after those of the kustomization."),
+        field(
+            "commonMetadata",
+            Type::Record(&COMMON_METADATA),
+            "Labels and annotations of all objects, set after all else; selectors and pod templates stay as they are.",
+        ),
+    ],
+);
+
+static IMAGE: Record = Record {
+    name: "App.spec.kustomize.images",
+    doc: "An image and what stands for it.",
+    rule: Choose::AtLeastOne(&["newName", "newTag", "digest"]),
+    fields: &[
+        required("name", Type::Text(Rule::Any), "The image's name in the manifests, without tag."),
+        field("newName", Type::Text(Rule::Template), "The name that stands for it, with variables."),
+        field("newTag", Type::Text(Rule::Template), "The tag, with variables."),
+        field("digest", Type::Text(Rule::Template), "The digest, with variables. It stands for a tag."),
+    ],
+};
+
+static PATCH: Record = record(
+    "App.spec.kustomize.patches",
+    "A patch.",
+    &[
+        required(
+            "patch",
+            Type::Text(Rule::Patch),
+            "A strategic merge patch or a JSON patch (RFC 6902), as YAML. ${…} in it is not replaced by the fleet, but by postBuild.",
+        ),
+        field("target", Type::Record(&PATCH_TARGET), "What it is for; what the patch itself names if left out."),
+    ],
+);
+
+static PATCH_TARGET: Record = record(
+    "App.spec.kustomize.patches.target",
+    "What a patch is for: all that is said must hold. Texts are regular expressions for the whole.",
+    &[
+        field("group", Type::Text(Rule::Note), "The API group."),
+        field("version", Type::Text(Rule::Note), "The version."),
+        field("kind", Type::Text(Rule::Note), "The kind."),
+        field("name", Type::Text(Rule::Note), "The name."),
+        field("namespace", Type::Text(Rule::Note), "The namespace."),
+        field("labelSelector", Type::Text(Rule::Note), "A label selector, as kubectl takes it."),
+        field("annotationSelector", Type::Text(Rule::Note), "The same for annotations."),
+    ],
+);
+
+static COMMON_METADATA: Record = record(
+    "App.spec.kustomize.commonMetadata",
+    "Labels and annotations of all objects.",
+    &[
+        field("labels", Type::Map(Rule::LabelKey, Rule::Template), "Labels; the values with variables."),
+        field("annotations", Type::Map(Rule::LabelKey, Rule::Template), "Annotations; the values with variables."),
+    ],
+);
+
+static POST_BUILD: Record = record(
+    "App.spec.postBuild",
+    POST_BUILD_DOC,
+    &[
+        field(
+            "substitute",
+            Type::Map(Rule::SubstituteName, Rule::Template),
+            "The variables: NAME is ${NAME} in a manifest, with Flux's forms such as ${NAME:=default}. The values are text of the fleet and may \
+             have its variables, as in \"${region}-${vars.x}\"; a \"${\" that is meant literally is written \"$${\" here. An object with the label or \
+             annotation \"kustomize.toolkit.fluxcd.io/substitute: disabled\" stays as it is.",
+        ),
+        field(
+            "substituteStrategy",
+            words! {
+                "WithVariables": "Manifests without variables here stay as they are.",
+                "Always": "Also if there are no variables here, for the sake of defaults in the manifests.",
+            },
+            "When variables are replaced. WithVariables if left out.",
+        ),
+        field(
+            "strict",
+            Type::Flag,
+            "Whether a variable that is not set and has no default is an error; otherwise it is empty. true if left out.",
+        ),
+        not_yet(
+            "substituteFrom",
+            Type::List(&Type::Record(&SUBSTITUTE_FROM), false),
+            "ConfigMaps and Secrets with variables.",
+            "the hub reads no objects of clusters; write the values into substitute, or as vars of the Region or Cluster",
+        ),
+    ],
+);
+
+static SUBSTITUTE_FROM: Record = record(
+    "App.spec.postBuild.substituteFrom",
+    "A ConfigMap or Secret with variables.",
+    &[
+        required("kind", Type::Text(Rule::Any), "ConfigMap or Secret."),
+        required("name", Type::Text(Rule::Any), "Its name."),
+        field("optional", Type::Flag, "Whether it may be missing."),
+    ],
+);
 
 static FIRST_OF: Record = record(
     "App.spec.source.path",

@@ -10,6 +10,7 @@ mod fleet;
 mod kinds;
 mod known;
 mod label;
+mod layers;
 mod link;
 mod name;
 mod near;
@@ -33,6 +34,7 @@ pub use fleet::{
 pub use kinds::{API_VERSION, Kind};
 pub use known::{InvalidKnown, KNOWN_VERSION, Known, KnownApp, KnownChoice};
 pub use label::{Labels, Requirement, Selector};
+pub use layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
 pub use name::{GroupName, RolloutName, StageName};
 pub use place::{Placement, WhyNot, place, why_not};
 pub use problem::{Blocks, Location, Problem, ProblemCode};

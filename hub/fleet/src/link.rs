@@ -147,7 +147,7 @@ pub(crate) fn link(docs: Vec<Placed>, report: Report) -> (Fleet, Vec<Problem>) {
             Body::Cluster(cluster) => linker.cluster(&name, at, doc.region, cluster),
             Body::Project(project) => linker.project(&name, at, project),
             Body::Rollout(rollout) => linker.rollout(&name, at, rollout),
-            Body::App(app) => apps.extend(name.parse().ok().map(|name: AppName| (name, at, app))),
+            Body::App(app) => apps.extend(name.parse().ok().map(|name: AppName| (name, at, *app))),
         }
     }
     linker.check_defaults();
@@ -169,6 +169,8 @@ struct Marks {
     target: Location,
     source: Location,
     namespace: Location,
+    /// The texts with variables of `kustomize` and `postBuild`, by their fields.
+    layers: BTreeMap<String, Location>,
     depends_on: BTreeMap<AppName, Location>,
 }
 
@@ -403,6 +405,7 @@ impl Linker {
                 target: doc.target.mark.map_or_else(|| at.clone(), |mark| Location { line: mark.line, column: mark.column, ..at.clone() }),
                 source: beside(&at, &doc.source),
                 namespace: doc.namespace.as_ref().map_or_else(|| at.clone(), |namespace| beside(&at, namespace)),
+                layers: layer_marks(&at, &doc),
                 depends_on: doc.depends_on.iter().map(|dependency| (dependency.value.clone(), beside(&at, dependency))).collect(),
             };
             if let Some(app) = self.app(&name, at, doc, &names, &blocks) {
@@ -441,6 +444,8 @@ impl Linker {
             source: doc.source.value,
             target,
             vars: doc.vars,
+            kustomize: plain(doc.kustomize.try_map(|_, text| Ok(text.value.clone()))),
+            post_build: doc.post_build.map(|post_build| plain(post_build.try_map(|_, text| Ok(text.value.clone())))),
             depends_on: doc.depends_on.into_iter().map(|dependency| dependency.value).collect(),
             rollout: doc.rollout.or_else(|| defaults.rollout.clone()).map(|rollout| rollout.value),
             prune,
@@ -527,6 +532,26 @@ impl Linker {
     }
 }
 
+/// Where the texts with variables of `kustomize` and `postBuild` stand.
+fn layer_marks(at: &Location, doc: &AppDoc) -> BTreeMap<String, Location> {
+    let mut marks = BTreeMap::new();
+    let mut note = |field: &str, text: &At<Template>| {
+        marks.insert(field.to_owned(), beside(at, text));
+        Ok(())
+    };
+    plain(doc.kustomize.try_map(&mut note));
+    if let Some(post_build) = &doc.post_build {
+        plain(post_build.try_map(&mut note));
+    }
+    marks
+}
+
+/// What could not fail.
+fn plain<T>(result: Result<T, std::convert::Infallible>) -> T {
+    let Ok(value) = result;
+    value
+}
+
 type Met = (Location, ProblemCode, String, Option<String>);
 
 /// What stands against `app` on a cluster that it wants.
@@ -564,6 +589,12 @@ fn is_same_everywhere(app: &App) -> bool {
     app.source.path.candidates().iter().all(names_only)
         && app.vars.values().all(|value| value.constant().is_some())
         && app.namespace.as_ref().is_none_or(|namespace| namespace.constant().is_some())
+        && app.kustomize.try_map(has_no_variable).is_ok()
+        && app.post_build.as_ref().is_none_or(|post_build| post_build.try_map(has_no_variable).is_ok())
+}
+
+fn has_no_variable(_: &str, template: &Template) -> Result<(), ()> {
+    template.constant().map(|_| ()).ok_or(())
 }
 
 fn has_plain_vars(fleet: &Fleet, cluster: &Cluster) -> bool {
@@ -577,8 +608,11 @@ fn meets_resolved(fleet: &Fleet, app: &App, cluster: &Cluster, marks: &Marks) ->
         Err(error) => return Some(unresolved(fleet, app, cluster, &error, marks)),
     };
     let project = app.project.as_ref().and_then(|name| fleet.projects.get(name))?;
-    let refusal = project.permits_namespace(resolved.namespace.as_deref()?).err()?;
-    Some((marks.namespace.clone(), ProblemCode::NotPermitted, refusal.to_string(), None))
+    let target_mark = marks.layers.get("kustomize.targetNamespace").unwrap_or(&marks.namespace);
+    let namespaces = [(resolved.namespace, &marks.namespace), (resolved.kustomize.target_namespace, target_mark)];
+    let refused = namespaces.into_iter().find_map(|(namespace, at)| Some((project.permits_namespace(&namespace?).err()?, at)));
+    let (refusal, at) = refused?;
+    Some((at.clone(), ProblemCode::NotPermitted, refusal.to_string(), None))
 }
 
 fn unresolved(fleet: &Fleet, app: &App, cluster: &Cluster, error: &ResolveError, marks: &Marks) -> Met {
@@ -587,6 +621,7 @@ fn unresolved(fleet: &Fleet, app: &App, cluster: &Cluster, error: &ResolveError,
             let at = match field.as_str() {
                 "source.path" => &marks.source,
                 "namespace" => &marks.namespace,
+                layer if marks.layers.contains_key(layer) => &marks.layers[layer],
                 _ => defined_at(fleet, app, cluster, field),
             };
             let hint = match error {
@@ -598,7 +633,14 @@ fn unresolved(fleet: &Fleet, app: &App, cluster: &Cluster, error: &ResolveError,
             };
             (at.clone(), ProblemCode::UnsetVariable, format!("{field} of app {}: {error}", app.name), hint)
         }
-        ResolveError::Namespace { .. } => (marks.namespace.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None),
+        ResolveError::Namespace { field, .. } => {
+            let at = marks.layers.get(*field).unwrap_or(&marks.namespace);
+            (at.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None)
+        }
+        ResolveError::Label { field, .. } => {
+            let at = marks.layers.get(field).unwrap_or(&app.location);
+            (at.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None)
+        }
         ResolveError::Path(_) => (marks.source.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None),
     }
 }

@@ -6,6 +6,8 @@ use hub_tree::{InvalidPath, TreePath};
 use shared_model::{AppName, ClusterName, Reason, Severity, SourceName};
 
 use crate::fleet::{App, Cluster, Fleet, PathChoice};
+use crate::label::check_value;
+use crate::layers::{COMMON_LABELS, KustomizeLayers, PostBuild};
 use crate::rule::{invalid_namespace, is_namespace};
 use crate::template::{Bindings, Template, VariableError};
 
@@ -20,6 +22,10 @@ pub struct Resolved {
     pub namespace: Option<String>,
     /// All variables with their values: the app's, overridden by the region's, overridden by the cluster's.
     pub vars: BTreeMap<String, String>,
+    /// What is laid over its kustomization.
+    pub kustomize: KustomizeLayers<String>,
+    /// The variables of its manifests.
+    pub post_build: Option<PostBuild<String>>,
     /// The source of manifests; `None` is the fleet repository.
     pub source: Option<SourceName>,
     /// The directories in it, from its root, the most special first; at least one.
@@ -34,16 +40,26 @@ pub enum ResolveError {
     /// A variable has no value.
     #[error("{field}: {error}")]
     Variable {
-        /// The field: `source.path`, `namespace`, `vars.NAME`.
+        /// The field: `source.path`, `namespace`, `vars.NAME`, `kustomize.namePrefix`, `postBuild.substitute.NAME` and so on.
         field: String,
         /// Which, and why.
         error: VariableError,
     },
-    /// The namespace is none once the variables are replaced.
-    #[error("namespace: {}", invalid_namespace(namespace))]
+    /// A namespace is none once the variables are replaced.
+    #[error("{field}: {}", invalid_namespace(namespace))]
     Namespace {
+        /// The field: `namespace` or `kustomize.targetNamespace`.
+        field: &'static str,
         /// What it became.
         namespace: String,
+    },
+    /// A label of `commonMetadata` is none once the variables are replaced.
+    #[error("{field}: {problem}")]
+    Label {
+        /// The field.
+        field: String,
+        /// What is wrong.
+        problem: String,
     },
     /// A directory is outside the source once the variables are replaced.
     #[error("source.path: {0}")]
@@ -54,7 +70,7 @@ impl From<&ResolveError> for Reason {
     fn from(error: &ResolveError) -> Self {
         let code = match error {
             ResolveError::Variable { .. } => "UnsetVariable",
-            ResolveError::Namespace { .. } | ResolveError::Path(_) => "InvalidValue",
+            ResolveError::Namespace { .. } | ResolveError::Label { .. } | ResolveError::Path(_) => "InvalidValue",
         };
         Self::new(Severity::Error, code, error.to_string())
     }
@@ -63,7 +79,7 @@ impl From<&ResolveError> for Reason {
 /// Replaces all variables of `app` for `cluster`.
 ///
 /// # Errors
-/// The first field that has no value there: variables before the namespace, the namespace before the paths.
+/// The first field that has no value there: variables before the namespace, the namespace before the paths, then what is laid over them.
 pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, ResolveError> {
     let none = BTreeMap::new();
     let region_vars = fleet.regions.get(&cluster.region).map_or(&none, |region| &region.vars);
@@ -84,9 +100,7 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
         }
     }
     let namespace = app.namespace.as_ref().map(|namespace| expand("namespace", namespace)).transpose()?;
-    if let Some(namespace) = namespace.as_ref().filter(|namespace| !is_namespace(namespace)) {
-        return Err(ResolveError::Namespace { namespace: namespace.clone() });
-    }
+    refuse_namespace("namespace", namespace.as_ref())?;
     let base = match app.source.name {
         Some(_) => TreePath::root(),
         None => app.location.file.parent().unwrap_or_default(),
@@ -96,5 +110,27 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
         paths.push(base.join(&expand("source.path", candidate)?).map_err(ResolveError::Path)?);
     }
     let first_of = matches!(app.source.path, PathChoice::FirstOf(_));
-    Ok(Resolved { app: app.name.clone(), cluster: cluster.name.clone(), namespace, vars, source: app.source.name.clone(), paths, first_of })
+    let kustomize = app.kustomize.try_map(expand)?;
+    refuse_namespace("kustomize.targetNamespace", kustomize.target_namespace.as_ref())?;
+    for (key, value) in &kustomize.common_labels {
+        check_value(value).map_err(|problem| ResolveError::Label { field: format!("{COMMON_LABELS}.{key}"), problem })?;
+    }
+    Ok(Resolved {
+        app: app.name.clone(),
+        cluster: cluster.name.clone(),
+        namespace,
+        vars,
+        kustomize,
+        post_build: app.post_build.as_ref().map(|post_build| post_build.try_map(expand)).transpose()?,
+        source: app.source.name.clone(),
+        paths,
+        first_of,
+    })
+}
+
+fn refuse_namespace(field: &'static str, namespace: Option<&String>) -> Result<(), ResolveError> {
+    match namespace {
+        Some(namespace) if !is_namespace(namespace) => Err(ResolveError::Namespace { field, namespace: namespace.clone() }),
+        _ => Ok(()),
+    }
 }

@@ -10,6 +10,9 @@ use hub_tree::TreePath;
 /// The longest text without a rule of its own.
 const TEXT_LIMIT: usize = 4096;
 
+/// The longest patch: a pod template with every field has 20 KiB, and a file of 1 MiB holds sixteen of these.
+const PATCH_LIMIT: usize = 64 << 10;
+
 /// What a text must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -30,6 +33,8 @@ pub(crate) enum Rule {
     LabelKey,
     LabelValue,
     VarName,
+    /// A variable of manifests, as Flux takes them.
+    SubstituteName,
     /// Text with variables.
     Template,
     /// A relative path with variables.
@@ -38,6 +43,8 @@ pub(crate) enum Rule {
     Namespace,
     /// An RFC 6901 pointer.
     JsonPointer,
+    /// A patch in YAML.
+    Patch,
     /// Text in which `*` and `?` stand for others; empty is the core API group.
     Glob,
 }
@@ -45,12 +52,13 @@ pub(crate) enum Rule {
 impl Rule {
     /// Whether `text` follows the rule.
     pub(crate) fn check(self, text: &str) -> Result<(), String> {
-        if text.len() > TEXT_LIMIT {
-            return Err(format!("a text of {} bytes is longer than the {TEXT_LIMIT} allowed", text.len()));
+        let limit = if self == Self::Patch { PATCH_LIMIT } else { TEXT_LIMIT };
+        if text.len() > limit {
+            return Err(format!("a text of {} bytes is longer than the {limit} allowed", text.len()));
         }
         match self {
-            Self::Any if text.trim().is_empty() => Err("it is empty".to_owned()),
-            Self::Any | Self::Note => Ok(()),
+            Self::Any | Self::Patch if text.trim().is_empty() => Err("it is empty".to_owned()),
+            Self::Any | Self::Note | Self::Patch => Ok(()),
             Self::App => name::<AppName>(text),
             Self::Cluster => name::<ClusterName>(text),
             Self::RegionOrAll if text == "*" => Ok(()),
@@ -63,6 +71,7 @@ impl Rule {
             Self::LabelKey => label::check_key(text),
             Self::LabelValue => label::check_value(text),
             Self::VarName => check_var_name(text),
+            Self::SubstituteName => check_substitute_name(text),
             Self::Template => Template::parse(text).map(|_| ()),
             Self::Path => check_path(text),
             Self::Namespace => check_namespace(text),
@@ -85,7 +94,8 @@ impl Rule {
             Self::LabelKey => Some("^([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
             Self::LabelValue => Some("^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"),
             Self::VarName => Some("^[A-Za-z_][A-Za-z0-9_-]{0,62}$"),
-            Self::Any => Some("\\S"),
+            Self::SubstituteName => Some("^[A-Za-z_][A-Za-z0-9_]{0,62}$"),
+            Self::Any | Self::Patch => Some("\\S"),
             Self::Path => Some("^[^/]"),
             Self::JsonPointer => Some("^/"),
             Self::Note | Self::Template | Self::Namespace | Self::Glob => None,
@@ -128,6 +138,14 @@ pub(crate) fn is_namespace(text: &str) -> bool {
 
 pub(crate) fn invalid_namespace(text: &str) -> String {
     format!("\"{text}\" is no namespace: use 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit")
+}
+
+/// Flux's rule for names, with the length that variables have here.
+fn check_substitute_name(text: &str) -> Result<(), String> {
+    if check_var_name(text).is_ok() && !text.contains('-') {
+        return Ok(());
+    }
+    Err(format!("\"{text}\" is no variable of manifests: use up to 63 letters, digits and '_', beginning with a letter or '_'"))
 }
 
 fn check_pointer(text: &str) -> Result<(), String> {
@@ -193,6 +211,9 @@ mod tests {
             (Rule::JsonPointer, "/", "/a~2"),
             (Rule::Glob, "*.example.com", "a b"),
             (Rule::RegionOrAll, "*", "**"),
+            (Rule::SubstituteName, "_Replicas2", "replica-count"),
+            (Rule::SubstituteName, "a", "2a"),
+            (Rule::Patch, &"a".repeat(PATCH_LIMIT), &"a".repeat(PATCH_LIMIT + 1)),
         ] {
             assert_eq!(rule.check(good), Ok(()), "{rule:?} {good}");
             assert!(rule.check(bad).is_err(), "{rule:?} {bad}");

@@ -148,6 +148,12 @@ fn show_app(out: &mut String, fleet: &Fleet, app: &App, tree: &MemoryTree) {
         };
         let vars: Vec<String> = resolved.vars.iter().map(|(key, value)| format!(" {key}={value}")).collect();
         let _ = writeln!(out, "  on {name} in {} from {path}{}", resolved.namespace.as_deref().unwrap_or("-"), vars.join(""));
+        if app.kustomize != hub_fleet::KustomizeLayers::default() {
+            let _ = writeln!(out, "    {:?}", resolved.kustomize);
+        }
+        if let Some(post_build) = &resolved.post_build {
+            let _ = writeln!(out, "    {post_build:?}");
+        }
     }
     for (cluster, at) in &placement.held {
         let _ = writeln!(out, "  held on {cluster} by {at}");

@@ -160,6 +160,8 @@ impl RunningHub {
         for task in &self.tasks {
             task.abort();
         }
+        // A task that was aborted holds the store until it is gone; one that is in the middle of blocking work gets as long as the agents do.
+        let _ = tokio::time::timeout(DRAIN, futures_util::future::join_all(self.tasks)).await;
         self.sessions.drain(DRAIN).await;
         self.door.drain(DRAIN).await;
         observe::save_heard(&self.core).await;

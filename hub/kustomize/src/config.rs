@@ -1,44 +1,51 @@
 //! Which fields the transformers touch: the built-in specifications, and what `configurations` and `crds` add to them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use shared_manifest::{Node, Value};
+use shared_manifest::{Node, Text, Value};
 
-use crate::field_spec::{FieldSpec, merge};
+use crate::field_spec::{FieldPath, FieldSpec, FieldSpecs, merge};
 use crate::fields::{Fields, Reading, read_all};
 use crate::id::Gvk;
 use crate::problem::{Fault, Reason};
+use crate::transform::name_reference::Referrers;
 
 /// The specifications of one build.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Config {
-    pub(crate) name_prefix: Vec<FieldSpec>,
-    pub(crate) name_suffix: Vec<FieldSpec>,
-    pub(crate) namespace: Vec<FieldSpec>,
-    pub(crate) common_labels: Vec<FieldSpec>,
-    pub(crate) labels: Vec<FieldSpec>,
-    pub(crate) template_labels: Vec<FieldSpec>,
-    pub(crate) common_annotations: Vec<FieldSpec>,
-    pub(crate) images: Vec<FieldSpec>,
-    pub(crate) replicas: Vec<FieldSpec>,
-    pub(crate) variables: Vec<FieldSpec>,
+    pub(crate) name_prefix: FieldSpecs,
+    pub(crate) name_suffix: FieldSpecs,
+    pub(crate) namespace: FieldSpecs,
+    pub(crate) common_labels: FieldSpecs,
+    pub(crate) labels: FieldSpecs,
+    pub(crate) template_labels: FieldSpecs,
+    pub(crate) common_annotations: FieldSpecs,
+    pub(crate) images: FieldSpecs,
+    pub(crate) replicas: FieldSpecs,
+    pub(crate) variables: FieldSpecs,
     pub(crate) names: Vec<NameReference>,
+    /// What `names` says of each kind that was asked for.
+    pub(crate) referrers: Referrers,
 }
 
 /// The fields that hold the name of something of `target`.
 #[derive(Debug, Clone)]
 pub(crate) struct NameReference {
     pub(crate) target: Gvk,
-    pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) fields: FieldSpecs,
 }
 
 impl Config {
     /// The built-in specifications, read once.
-    pub(crate) fn built_in() -> &'static Self {
-        static BUILT_IN: LazyLock<Config> = LazyLock::new(|| parse_built_in(include_str!("defaults.txt")));
-        &BUILT_IN
+    pub(crate) fn built_in() -> Arc<Self> {
+        static BUILT_IN: LazyLock<Arc<Config>> = LazyLock::new(|| Arc::new(parse_built_in(include_str!("defaults.txt"))));
+        BUILT_IN.clone()
+    }
+
+    /// Whether nobody has added anything.
+    pub(crate) fn is_built_in(config: &Arc<Self>) -> bool {
+        Arc::ptr_eq(config, &Self::built_in())
     }
 
     /// Adds what another configuration says.
@@ -65,6 +72,7 @@ impl Config {
 
     /// Puts everything into kustomize's order. It decides which of two specifications counts as the other's equal when they are merged.
     fn sort(&mut self) {
+        self.referrers = Referrers::default();
         for specs in [
             &mut self.name_prefix,
             &mut self.name_suffix,
@@ -77,7 +85,7 @@ impl Config {
             &mut self.replicas,
             &mut self.variables,
         ] {
-            specs.sort_by_cached_key(|spec| spec.kinds.rank());
+            Arc::make_mut(specs).sort_by_cached_key(|spec| spec.kinds.rank());
         }
         self.names.sort_by_cached_key(|reference| reference.target.rank());
     }
@@ -97,9 +105,14 @@ impl Config {
                 replicas: specs(fields, "replicas")?,
                 variables: specs(fields, "varReference")?,
                 names: fields.each("nameReference", "a name reference", |fields| {
-                    let target = Gvk { group: fields.text("group")?, version: fields.text("version")?, kind: fields.text("kind")? };
+                    let target = Gvk {
+                        group: fields.text("group")?.into(),
+                        version: fields.text("version")?.into(),
+                        kind: fields.text("kind")?.into(),
+                    };
                     Ok(NameReference { target, fields: specs(fields, "fieldSpecs")? })
                 })?,
+                referrers: Referrers::default(),
             })
         })?;
         config.sort();
@@ -115,7 +128,7 @@ impl Config {
             let is_kind = properties(name)
                 .is_some_and(|properties| ["kind", "apiVersion", "metadata"].iter().all(|field| properties.get(field).is_some()));
             if is_kind {
-                let kind = Gvk { kind: name.rsplit('.').next().unwrap_or(name).to_owned(), ..Gvk::default() };
+                let kind = Gvk { kind: name.rsplit('.').next().unwrap_or(name).into(), ..Gvk::default() };
                 config.add_definition(&kind, types, name, &mut Vec::new(), &mut Vec::new())?;
             }
         }
@@ -138,7 +151,7 @@ impl Config {
         inside.push(name);
         for (field, property) in properties {
             path.push(field);
-            let spec = || FieldSpec { kinds: kind.clone(), path: Cow::Owned(path.join("/")), create: false };
+            let spec = || FieldSpec { kinds: kind.clone(), path: FieldPath::new(path.join("/")), create: false };
             if property.get("x-kubernetes-annotation").is_some() {
                 merge(&mut self.common_annotations, &[spec()])?;
             }
@@ -152,9 +165,9 @@ impl Config {
             let reference = extension("x-kubernetes-object-ref-api-version").zip(extension("x-kubernetes-object-ref-kind"));
             if let Some((version, target)) = reference {
                 let name_key = extension("x-kubernetes-object-ref-name-key").unwrap_or("name");
-                let referrer = FieldSpec { path: Cow::Owned(format!("{}/{name_key}", path.join("/"))), ..spec() };
-                let target = Gvk { version: version.to_owned(), kind: target.to_owned(), ..Gvk::default() };
-                self.merge(&Self { names: vec![NameReference { target, fields: vec![referrer] }], ..Self::default() })?;
+                let referrer = FieldSpec { path: FieldPath::new(format!("{}/{name_key}", path.join("/"))), ..spec() };
+                let target = Gvk { version: version.into(), kind: target.into(), ..Gvk::default() };
+                self.merge(&Self { names: vec![NameReference { target, fields: Arc::new(vec![referrer]) }], ..Self::default() })?;
             }
             if let Some(inner) = extension("$ref") {
                 self.add_definition(kind, types, inner, path, inside)?;
@@ -167,35 +180,40 @@ impl Config {
 }
 
 /// The list of specifications in a field.
-pub(crate) fn specs(fields: &mut Fields<'_>, name: &'static str) -> Result<Vec<FieldSpec>, Fault> {
-    fields.each(name, "a field specification", FieldSpec::read)
+pub(crate) fn specs(fields: &mut Fields<'_>, name: &'static str) -> Result<FieldSpecs, Fault> {
+    fields.each(name, "a field specification", FieldSpec::read).map(Arc::new)
 }
 
-/// Reads the built-in table, whose form its own first lines explain.
+/// Reads the built-in table, whose form its own first lines explain. It is in kustomize's order.
 fn parse_built_in(table: &'static str) -> Config {
-    let part = |word: &str| if word == "*" { String::new() } else { word.to_owned() };
-    let kinds = |words: &[&str]| Gvk { kind: part(words[0]), version: part(words[1]), group: part(words[2]) };
+    let part = |word: Option<&'static str>| Text::new_static(word.filter(|word| *word != "*").unwrap_or_default());
     let mut sections: BTreeMap<&str, Vec<FieldSpec>> = BTreeMap::new();
     let mut names: Vec<NameReference> = Vec::new();
     let mut section = "";
+    let mut specs: Vec<FieldSpec> = Vec::new();
+    let mut end = |section: &'static str, names: &mut Vec<NameReference>, specs: Vec<FieldSpec>| match names.last_mut() {
+        Some(reference) if section == "nameReference" => reference.fields = Arc::new(specs),
+        _ => drop(sections.insert(section, specs)),
+    };
     for line in table.lines().filter(|line| !line.starts_with('#')) {
-        if let Some(header) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            let words: Vec<&str> = header.split(' ').collect();
-            section = words[0];
-            if section == "nameReference" {
-                names.push(NameReference { target: kinds(&words[1..]), fields: Vec::new() });
-            }
-            continue;
+        let header = line.strip_prefix('[').and_then(|line| line.strip_suffix(']'));
+        let mut words = header.unwrap_or(line).split(' ');
+        if header.is_some() {
+            end(section, &mut names, std::mem::take(&mut specs));
+            section = words.next().unwrap_or_default();
         }
-        let words: Vec<&str> = line.split(' ').collect();
-        let spec = FieldSpec::new(kinds(&words), words[4], words[3] == "create");
-        match names.last_mut().filter(|_| section == "nameReference") {
-            Some(reference) => reference.fields.push(spec),
-            None => sections.entry(section).or_default().push(spec),
+        let kinds = Gvk { kind: part(words.next()), version: part(words.next()), group: part(words.next()) };
+        if header.is_none() {
+            let create = words.next() == Some("create");
+            let path = FieldPath::new(Text::new_static(words.next().unwrap_or_default()));
+            specs.push(FieldSpec { kinds, path, create });
+        } else if section == "nameReference" {
+            names.push(NameReference { target: kinds, fields: FieldSpecs::default() });
         }
     }
-    let mut take = |name: &str| sections.remove(name).unwrap_or_default();
-    let mut config = Config {
+    end(section, &mut names, specs);
+    let mut take = |name: &str| Arc::new(sections.remove(name).unwrap_or_default());
+    Config {
         name_prefix: take("namePrefix"),
         name_suffix: take("nameSuffix"),
         namespace: take("namespace"),
@@ -207,7 +225,22 @@ fn parse_built_in(table: &'static str) -> Config {
         replicas: take("replicas"),
         variables: take("varReference"),
         names,
-    };
-    config.sort();
-    config
+        referrers: Referrers::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_table_is_in_kustomizes_order() {
+        let built_in = Config::built_in();
+        let mut sorted = Config::clone(&built_in);
+        for reference in &mut sorted.names {
+            assert!(!reference.fields.is_empty());
+        }
+        sorted.sort();
+        assert_eq!(format!("{built_in:?}"), format!("{sorted:?}"));
+    }
 }

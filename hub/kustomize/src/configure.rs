@@ -1,11 +1,15 @@
 //! From configuration to transformers and generators: the entries of a kustomization that name files, and the resources of apiVersion `builtin`
 //! that `generators` and `transformers` list.
 
-use shared_manifest::{Content, Node, YamlBudget, YamlMode, parse_yaml_spanned};
+use std::sync::Arc;
+
+use hub_tree::TreePath;
+use shared_manifest::{Content as Yaml, Node, YamlBudget, YamlMode, parse_yaml_spanned};
 
 use crate::config::specs;
-use crate::documents::read_resources;
+use crate::documents::{Parsed, first_is_empty, parse_resources, read_resources};
 use crate::fields::{Fields, Reading, Spot, node_of, read_all};
+use crate::files::{Content, Form};
 use crate::generate::Arguments;
 use crate::generate::config_map::config_map;
 use crate::generate::iam_policy::iam_policy;
@@ -23,25 +27,16 @@ use crate::transform::labels::Labels;
 use crate::transform::namespace::{Namespace, Subjects};
 use crate::transform::patch::{Body, Patches};
 use crate::transform::patch_json::{JsonPatch, JsonPatches};
-use crate::transform::patch_strategic::{StrategicPatch, StrategicPatches};
+use crate::transform::patch_strategic::{Permission, StrategicPatches};
 use crate::transform::replacement::{Replacement, Replacements};
 use crate::transform::replicas::{Replica, Replicas};
 use crate::transform::value_add::{Target, ValueAdd};
-
-/// A text with the file it stands in and the line before its first.
-struct Source {
-    text: String,
-    file: hub_tree::TreePath,
-    before: u32,
-}
+use crate::value::raw;
 
 /// Reads a document out of a file, for a field named `field`.
-pub(crate) fn document(loader: &Loader<'_>, path: &Spot<String>, field: &'static str) -> Result<Option<(hub_tree::TreePath, Node)>, Fault> {
-    let text = loader.text(&path.value, field).map_err(|reason| Fault::at(path.line, reason))?;
-    let file = loader.path(&path.value)?;
-    let documents = parse_yaml_spanned(&text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
-    let documents = documents.map_err(|error| Fault::from(error).in_file(&file))?;
-    Ok(documents.into_iter().next().map(|node| (file, node)))
+pub(crate) fn document(loader: &Loader<'_>, path: &Spot<String>, field: &'static str) -> Result<Option<(TreePath, Node)>, Fault> {
+    let file = loader.file(&path.value, field).map_err(|reason| Fault::at(path.line, reason))?;
+    Ok(loader.document(&file)?.map(|node| (file.path, node)))
 }
 
 /// Whether an entry that may be a path or a document is a document: nothing at all, or a map, as no path is.
@@ -51,77 +46,116 @@ pub(crate) fn is_inline(entry: &str) -> bool {
     }
     entry.contains([':', '{'])
         && parse_yaml_spanned(entry, YamlMode::Kustomize, YamlBudget::MANIFEST)
-            .is_ok_and(|documents| documents.first().is_some_and(|node| matches!(node.content, Content::Map(_))))
+            .is_ok_and(|documents| documents.first().is_some_and(|node| matches!(node.content, Yaml::Map(_))))
 }
 
-/// The transformer for an entry of `patches`.
-pub(crate) fn patches(entry: &Patch, loader: &Loader<'_>, here: &hub_tree::TreePath) -> Result<Patches, Fault> {
-    let source = patch_source(entry, loader, here)?;
+/// The transformer for an entry of `patches` in the file `here`.
+pub(crate) fn patches(entry: &Patch, loader: &Loader<'_>, here: &TreePath) -> Result<Patches, Fault> {
     let name = if entry.path.is_empty() { "the inline patch".to_owned() } else { format!("the patch {}", entry.path) };
-    let documents = parse_yaml_spanned(&source.text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
-    let is_json = documents.as_ref().is_ok_and(|documents| documents.first().is_some_and(|node| matches!(node.content, Content::List(_))));
-    let body = match documents {
-        Ok(documents) if is_json => Body::Json(json_operations(&documents, &source)?),
-        _ => {
-            Body::Strategic(strategic(read_resources(&source.text, &source.file, source.before)?, entry.may_rename, entry.may_change_kind))
-        }
-    };
-    Ok(Patches { name, target: entry.target.clone(), body })
+    let may = Permission { rename: entry.may_rename, change_kind: entry.may_change_kind };
+    Ok(Patches { name, target: entry.target.clone(), body: body(entry, Ends::Trimmed, loader, here)?, may })
 }
 
-/// The transformer for an entry of `patchesJson6902`.
-pub(crate) fn json_patches(entry: &Patch, loader: &Loader<'_>, here: &hub_tree::TreePath) -> Result<JsonPatches, Fault> {
-    let source = patch_source(entry, loader, here)?;
+/// The transformer for an entry of `patchesJson6902` in the file `here`.
+pub(crate) fn json_patches(entry: &Patch, loader: &Loader<'_>, here: &TreePath) -> Result<JsonPatches, Fault> {
     let refused = |problem: &str| Fault::at(entry.line, Reason::Patch { patch: "patchesJson6902".to_owned(), problem: problem.to_owned() });
     let target = entry.target.clone().filter(|target| target.names).ok_or_else(|| refused("the target needs a name"))?;
-    let documents = parse_yaml_spanned(&source.text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
-    let documents = documents.map_err(|error| in_source(Fault::from(error), &source))?;
-    let patch = json_operations(&documents, &source)?;
-    if patch.is_empty() { Err(refused("the patch is empty")) } else { Ok(JsonPatches { patch, target }) }
+    let body = body(entry, Ends::AsWritten, loader, here)?;
+    match body.as_ref() {
+        Body::Json(patch) if !patch.is_empty() => Ok(JsonPatches { body, target }),
+        Body::Json(_) => Err(refused("the patch is empty")),
+        Body::Strategic(_) => Err(refused("the patch is no list of operations")),
+    }
 }
 
-fn json_operations(documents: &[Node], source: &Source) -> Result<JsonPatch, Fault> {
-    let nothing = Node { line: 1, column: 1, content: Content::List(Vec::new()) };
-    JsonPatch::read(documents.first().unwrap_or(&nothing)).map_err(|fault| in_source(fault, source))
+/// What happens to the blanks around a patch that stands in the kustomization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    /// They go, and with them the line break at the end of a block text.
+    Trimmed,
+    /// They stay.
+    AsWritten,
 }
 
-fn in_source(mut fault: Fault, source: &Source) -> Fault {
-    fault.line = fault.line.map(|line| line + source.before);
-    fault.in_file(&source.file)
-}
-
-fn patch_source(entry: &Patch, loader: &Loader<'_>, here: &hub_tree::TreePath) -> Result<Source, Fault> {
+/// What a patch says: its text is read once, and its file as often as it changes.
+fn body(entry: &Patch, ends: Ends, loader: &Loader<'_>, here: &TreePath) -> Result<Arc<Body>, Fault> {
     let refused = |problem: &str| Fault::at(entry.line, Reason::Patch { patch: "the patch".to_owned(), problem: problem.to_owned() });
-    match (entry.path.is_empty(), entry.text.value.is_empty()) {
+    match (entry.path.is_empty(), entry.text.value.trim().is_empty()) {
         (true, true) => Err(refused("it needs a patch or a path")),
         (false, false) => Err(refused("patch and path exclude each other; remove one")),
-        (true, false) => Ok(Source { text: entry.text.value.clone(), file: here.clone(), before: entry.text.line }),
+        (true, false) => {
+            if let Some(body) = entry.body.get() {
+                return Ok(body.clone());
+            }
+            let text = match ends {
+                Ends::Trimmed => entry.text.value.trim_start(),
+                Ends::AsWritten => &entry.text.value,
+            };
+            let lines_before = entry.text.value[..entry.text.value.len() - text.len()].matches('\n').count();
+            let body = read_body(if ends == Ends::Trimmed { text.trim_end() } else { text }).map_err(|mut fault| {
+                fault.line = fault.line.map(|line| line + entry.text.line + u32::try_from(lines_before).unwrap_or_default());
+                fault.in_file(here)
+            })?;
+            Ok(entry.body.get_or_init(|| Arc::new(body)).clone())
+        }
         (false, true) => {
-            let text = loader.text(&entry.path, "the patch's path").map_err(|reason| Fault::at(entry.line, reason))?;
-            Ok(Source { text, file: loader.path(&entry.path)?, before: 0 })
+            let file = loader.file(&entry.path, "the patch's path").map_err(|reason| Fault::at(entry.line, reason))?;
+            match loader.parsed(&file, Form::Patch, |text| Ok(Content::Patch(Arc::new(read_body(text)?))))? {
+                Content::Patch(body) => Ok(body),
+                _ => Err(refused("it is no patch")),
+            }
         }
     }
 }
 
-fn strategic(resources: Vec<Resource>, may_rename: bool, may_change_kind: bool) -> Vec<StrategicPatch> {
-    resources.into_iter().map(|resource| StrategicPatch { value: resource.value, may_rename, may_change_kind }).collect()
+/// A text of patches: a list of operations, or resources.
+fn read_body(text: &str) -> Result<Body, Fault> {
+    let looks_like_a_list = text.trim_start().starts_with(['-', '[', '#', '%', '&', '!']);
+    if looks_like_a_list
+        && let Ok(mut documents) = parse_yaml_spanned(text, YamlMode::Kubernetes, YamlBudget::MANIFEST)
+        && let Some(first @ Node { content: Yaml::List(_), .. }) = documents.first_mut()
+    {
+        if !text.ends_with('\n')
+            && let Ok(unended) = parse_yaml_spanned(text, YamlMode::Kustomize, YamlBudget::MANIFEST)
+            && let [unended] = unended.as_slice()
+        {
+            end_as(first, unended);
+        }
+        // Of several documents kustomize reads the first, also if it is empty.
+        return if first_is_empty(text) { Ok(Body::Json(JsonPatch::default())) } else { Ok(Body::Json(JsonPatch::read(first)?)) };
+    }
+    Ok(Body::Strategic(parse_resources(text)?.into_iter().map(Parsed::into_tree).collect()))
+}
+
+/// Takes the line break from the last scalar of a text, if it has none in `unended`: a block at the end of a text without a line break ends so.
+fn end_as(node: &mut Node, unended: &Node) {
+    match (&mut node.content, &unended.content) {
+        (Yaml::List(items), Yaml::List(others)) => {
+            if let (Some(last), Some(other)) = (items.last_mut(), others.last()) {
+                end_as(last, other);
+            }
+        }
+        (Yaml::Map(entries), Yaml::Map(others)) => {
+            if let (Some((_, last)), Some((_, other))) = (entries.last_mut(), others.last()) {
+                end_as(last, other);
+            }
+        }
+        (Yaml::String(text), Yaml::String(other)) if text.strip_suffix('\n') == Some(other) => drop(text.pop()),
+        _ => {}
+    }
 }
 
 /// The transformer for `patchesStrategicMerge`: each entry a path or a document.
-pub(crate) fn strategic_patches(
-    entries: &[Spot<String>],
-    loader: &Loader<'_>,
-    here: &hub_tree::TreePath,
-) -> Result<StrategicPatches, Fault> {
+pub(crate) fn strategic_patches(entries: &[Spot<String>], loader: &Loader<'_>, here: &TreePath) -> Result<StrategicPatches, Fault> {
     let mut patches = Vec::new();
     for entry in entries {
         let resources = if is_inline(&entry.value) {
             read_resources(&entry.value, here, entry.line)?
         } else {
-            let text = loader.text(&entry.value, "patchesStrategicMerge").map_err(|reason| Fault::at(entry.line, reason))?;
-            read_resources(&text, &loader.path(&entry.value)?, 0)?
+            let file = loader.file(&entry.value, "patchesStrategicMerge").map_err(|reason| Fault::at(entry.line, reason))?;
+            loader.resources(&file)?
         };
-        patches.extend(strategic(resources, false, false));
+        patches.extend(resources.into_iter().map(|resource| resource.value));
     }
     if patches.is_empty() {
         let names: Vec<&str> = entries.iter().map(|entry| entry.value.lines().next().unwrap_or_default()).collect();
@@ -140,12 +174,12 @@ pub(crate) fn replacements(entries: &[ReplacementEntry], loader: &Loader<'_>) ->
             ReplacementEntry::File(path) => {
                 let Some((file, node)) = document(loader, path, "a replacement's path")? else { continue };
                 let nodes = match &node.content {
-                    Content::List(items) => items.as_slice(),
+                    Yaml::List(items) => items.as_slice(),
                     _ => std::slice::from_ref(&node),
                 };
                 for node in nodes {
                     let read = read_all(node, "a replacement", Reading::Lenient, Replacement::read);
-                    replacements.push(read.map_err(|fault| fault.in_file(&file))?);
+                    replacements.push(Arc::new(read.map_err(|fault| fault.in_file(&file))?));
                 }
             }
         }
@@ -187,14 +221,14 @@ pub(crate) fn transformer(resource: &Resource, loader: &Loader<'_>) -> Result<Bo
         "PrefixSuffixTransformer" => Box::new(Both(affix(Side::Prefix, resource, fields)?, affix(Side::Suffix, resource, fields)?)),
         "HashTransformer" => Box::new(Hash),
         "NamespaceTransformer" => {
-            let namespace = fields.nested("metadata", "metadata", |fields| fields.text("namespace"))?.unwrap_or_default();
+            let namespace = fields.nested("metadata", "metadata", |fields| fields.text("namespace"))?.unwrap_or_default().into();
             let subjects = subjects(&fields.text("setRoleBindingSubjects")?)?;
             Box::new(Namespace { namespace, fields: specs(fields, "fieldSpecs")?, unset_only: fields.flag("unsetOnly")?, subjects })
         }
         "ImageTagTransformer" => {
             let image = fields.nested("imageTag", "an image", Image::read)?;
             let image = image.ok_or_else(|| incomplete(resource, "imageTag"))?;
-            Box::new(Images { image, fields: specs(fields, "fieldSpecs")? })
+            Box::new(Images { images: Arc::new(vec![image]), fields: specs(fields, "fieldSpecs")? })
         }
         "ReplicaCountTransformer" => {
             let replica = fields.nested("replica", "replica", Replica::read)?;
@@ -224,7 +258,7 @@ pub(crate) fn transformer(resource: &Resource, loader: &Loader<'_>) -> Result<Bo
 fn affix(side: Side, resource: &Resource, fields: &mut Fields<'_>) -> Result<Affix, Fault> {
     let text = fields.text(if side == Side::Prefix { "prefix" } else { "suffix" })?;
     let specs = specs(fields, "fieldSpecs")?;
-    if specs.is_empty() { Err(incomplete(resource, "fieldSpecs")) } else { Ok(Affix { side, text, fields: specs }) }
+    if specs.is_empty() { Err(incomplete(resource, "fieldSpecs")) } else { Ok(Affix { side, text: text.into(), fields: specs }) }
 }
 
 fn value_add(fields: &mut Fields<'_>, loader: &Loader<'_>) -> Result<ValueAdd, Fault> {
@@ -259,7 +293,7 @@ fn subjects(mode: &str) -> Result<Subjects, Reason> {
 
 /// Only what is built in is run: a plugin would be a program of the repository's author on the machine that renders.
 fn refuse_foreign(resource: &Resource) -> Result<(), Fault> {
-    if resource.value["apiVersion"] == "builtin" {
+    if raw(&resource.value["apiVersion"]) == "builtin" {
         return Ok(());
     }
     let what = format!("the plugin {}", resource.id());

@@ -3,68 +3,125 @@
 use std::collections::VecDeque;
 
 use hub_tree::TreePath;
-use shared_manifest::{InvalidObject, Value, YamlBudget, YamlMode, parse_yaml};
+use shared_manifest::{InvalidObject, Tree, YamlBudget, YamlMode, YamlProblem, parse_trees};
 
 use crate::problem::{Fault, Reason};
 use crate::resource::{Place, Resource};
+use crate::value::{size, text, through_json};
 
 /// The most objects that nested lists of one file may hold, counting the lists.
 const EXPANSION_LIMIT: usize = 20_000;
 
+/// A resource as a text holds it, wherever that text stands.
+#[derive(Debug)]
+pub(crate) struct Parsed {
+    tree: Tree,
+    /// Line in the text, from 1.
+    line: u32,
+    /// As `size` counts them.
+    bytes: usize,
+}
+
+impl Parsed {
+    pub(crate) fn into_tree(self) -> Tree {
+        self.tree
+    }
+}
+
 /// The resources in `text`, which stands in `file`. `first_line` is the line of the text's first line there, less one.
 pub(crate) fn read_resources(text: &str, file: &TreePath, first_line: u32) -> Result<Vec<Resource>, Fault> {
-    let in_file = |fault: Fault| fault.in_file(file);
-    let mut documents: VecDeque<(Value, u32)> = parse_yaml(text, YamlMode::Kustomize, YamlBudget::MANIFEST)
-        .map_err(|error| in_file(error.into()))?
-        .into_iter()
-        .map(|document| (document.value, document.line + first_line))
-        .collect();
-    // A file that is one List is replaced by its items; any other list's items go to the end.
+    let in_file = |mut fault: Fault| {
+        fault.line = fault.line.map(|line| line + first_line);
+        fault.in_file(file)
+    };
+    Ok(placed(&parse_resources(text).map_err(in_file)?, file, first_line))
+}
+
+/// Copies of what was parsed, as resources of `file`.
+pub(crate) fn placed(parsed: &[Parsed], file: &TreePath, first_line: u32) -> Vec<Resource> {
+    let place = |line| Place { file: file.clone(), line: line + first_line };
+    parsed.iter().map(|parsed| Resource::new(parsed.tree.clone(), parsed.bytes, place(parsed.line))).collect()
+}
+
+/// The resources in `text`.
+pub(crate) fn parse_resources(text: &str) -> Result<Vec<Parsed>, Fault> {
+    refuse_separators(text)?;
+    let documents = parse_trees(text, YamlMode::Kustomize, YamlBudget::MANIFEST)?;
+    let mut documents: VecDeque<(Tree, u32)> = documents.into_iter().map(|document| (document.tree, document.line)).collect();
+    // A file that is one List is replaced by its items; any other list's items go to the end, through JSON.
     if documents.len() == 1
-        && let Some((Value::Object(list), line)) = documents.front()
-        && matches!(list.get("kind").and_then(Value::as_str), Some("List" | "ResourceList"))
-        && let Some(Value::Array(items)) = list.get("items")
+        && let Some((list, line)) = documents.front()
+        && matches!(text_of(list, "kind"), "List" | "ResourceList")
+        && let Some(items) = list["items"].as_list()
     {
         documents = items.iter().map(|item| (item.clone(), *line)).collect();
     }
     let mut resources = Vec::new();
     let mut seen = 0_usize;
-    while let Some((value, line)) = documents.pop_front() {
+    while let Some((tree, line)) = documents.pop_front() {
         seen += 1;
         if seen > EXPANSION_LIMIT {
             let reason = Reason::TooMuch { what: "objects in lists of one file", limit: EXPANSION_LIMIT, remedy: "split the file" };
-            return Err(in_file(reason.into()));
+            return Err(reason.into());
         }
-        if crate::value::is_empty(&value) {
+        if crate::value::is_empty(&tree) {
             continue;
         }
-        check(&value).map_err(|reason| in_file(Fault::at(line, reason)))?;
-        let is_list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-        match value.get("items") {
-            Some(Value::Array(items)) if is_list => documents.extend(items.iter().map(|item| (item.clone(), line))),
-            Some(Value::Null) if is_list => {}
-            _ => resources.push(Resource::new(value, Place { file: file.clone(), line })),
+        check(&tree).map_err(|reason| Fault::at(line, reason))?;
+        let is_list = text_of(&tree, "kind").ends_with("List");
+        match tree.get("items") {
+            Some(Tree::List(items)) if is_list => {
+                documents.extend(items.iter().map(|item| (through_json(item).unwrap_or_else(|| item.clone()), line)));
+            }
+            Some(Tree::Null(_)) if is_list => {}
+            _ => resources.push(Parsed { bytes: size(&tree), tree, line }),
         }
     }
     Ok(resources)
 }
 
-/// Refuses what is no object with a kind and, unless it is a list, a name.
-fn check(value: &Value) -> Result<(), InvalidObject> {
-    let Value::Object(fields) = value else { return Err(InvalidObject::NotAMap { found: crate::value::type_of(value) }) };
-    let kind = match fields.get("kind") {
-        Some(Value::String(kind)) if !kind.is_empty() => kind,
-        None | Some(Value::Null | Value::String(_)) => return Err(InvalidObject::NoKind),
-        Some(other) => {
-            return Err(InvalidObject::WrongType { field: "kind", wanted: "text", found: crate::value::type_of(other) });
+/// Whether nothing stands in the first document of `text`, and another one follows.
+pub(crate) fn first_is_empty(text: &str) -> bool {
+    let mut is_begun = false;
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        let is_separator = line.strip_prefix("---").is_some_and(|rest| rest.trim().is_empty() || rest.trim_start().starts_with('#'));
+        match (is_separator, is_begun) {
+            (true, false) => is_begun = true,
+            (is_separator, _) => return is_separator,
         }
-    };
-    if kind.ends_with("List") {
-        return Ok(());
     }
-    match &value["metadata"]["name"] {
-        Value::String(name) if !name.is_empty() => Ok(()),
-        Value::Null | Value::String(_) => Err(InvalidObject::NoName { kind: kind.clone() }),
-        other => Err(InvalidObject::WrongType { field: "metadata.name", wanted: "text", found: crate::value::type_of(other) }),
+    false
+}
+
+/// Refuses `---` with anything but a comment behind it, as kustomize does from the second line on.
+fn refuse_separators(text: &str) -> Result<(), Fault> {
+    for (place, _) in text.match_indices("\n---") {
+        let rest = text[place + 4..].lines().next().unwrap_or_default().trim();
+        let is_whole_line = text[place + 4..].contains('\n');
+        if is_whole_line && !rest.is_empty() && !rest.starts_with('#') {
+            let line = u32::try_from(text[..=place].bytes().filter(|byte| *byte == b'\n').count() + 1).unwrap_or(0);
+            let problem = YamlProblem::Syntax { message: "`---` separates documents and stands alone in its line".to_owned() };
+            return Err(Reason::Yaml(shared_manifest::YamlError { line, column: 1, problem }).into());
+        }
     }
+    Ok(())
+}
+
+fn text_of<'a>(tree: &'a Tree, field: &str) -> &'a str {
+    text(&tree[field])
+}
+
+/// Refuses what is no object with a kind and, unless it is a list, a name.
+fn check(tree: &Tree) -> Result<(), InvalidObject> {
+    if !tree.is_map() {
+        return Err(InvalidObject::NotAMap { found: crate::value::type_of(tree) });
+    }
+    let kind = text_of(tree, "kind");
+    if kind.is_empty() {
+        return Err(InvalidObject::NoKind);
+    }
+    if !kind.ends_with("List") && text(&tree["metadata"]["name"]).is_empty() {
+        return Err(InvalidObject::NoName { kind: kind.to_owned() });
+    }
+    Ok(())
 }

@@ -1,21 +1,49 @@
 //! Field specifications: which field of which kinds a transformer touches, and the walk to that field through maps and lists.
 
-use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::{Arc, OnceLock};
 
-use shared_manifest::{Map, Value};
+use shared_manifest::{Text, Tree};
 
 use crate::fields::Fields;
-use crate::id::{Gvk, Id};
+use crate::id::{Gvk, Id, Kind};
 use crate::problem::{Fault, Reason};
-use crate::value::{split_path, type_of};
+use crate::value::{field, split_path, type_of};
+
+/// The most field specifications of one transformer: each that is added is compared with all others, and 4,000 are 16 million comparisons.
+const SPEC_LIMIT: usize = 4_000;
+
+/// A list of specifications, shared by all that go by it.
+pub(crate) type FieldSpecs = Arc<Vec<FieldSpec>>;
 
 /// A field of the resources that `kinds` selects. The path is split by `/`; lists on the way are entered item by item; `[]` after a segment
 /// says that it must be a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) kinds: Gvk,
-    pub(crate) path: Cow<'static, str>,
+    pub(crate) path: Arc<FieldPath>,
     pub(crate) create: bool,
+}
+
+/// A path as written, taken apart when somebody follows it: few builds follow more than some of the built-in ones.
+#[derive(Debug)]
+pub(crate) struct FieldPath {
+    pub(crate) text: Text,
+    segments: OnceLock<Vec<Segment>>,
+}
+
+impl PartialEq for FieldPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for FieldPath {}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Segment {
+    name: Text,
+    is_list: bool,
 }
 
 /// What is made at the end of a path that does not exist.
@@ -29,34 +57,86 @@ pub(crate) enum Create {
     Map,
 }
 
+/// What happens to each value that a path leads to.
+pub(crate) trait Visitor {
+    /// Whether there is anything to do: what says no stays shared with its copies. A value that has to be refused says yes.
+    fn wants(&self, _value: &Tree) -> bool {
+        true
+    }
+
+    /// Is told the way before the values at its end are visited.
+    fn enter(&mut self, _path: &Arc<FieldPath>) {}
+
+    /// Changes the value.
+    fn visit(&mut self, value: &mut Tree) -> Result<(), Reason>;
+}
+
+impl<F: FnMut(&mut Tree) -> Result<(), Reason>> Visitor for F {
+    fn visit(&mut self, value: &mut Tree) -> Result<(), Reason> {
+        self(value)
+    }
+}
+
+impl FieldPath {
+    pub(crate) fn new(text: impl Into<Text>) -> Arc<Self> {
+        Arc::new(Self { text: text.into(), segments: OnceLock::new() })
+    }
+
+    fn segments(&self) -> &[Segment] {
+        self.segments.get_or_init(|| {
+            let segments = split_path(&self.text, '/');
+            let segments = segments.iter().map(|segment| match segment.strip_suffix("[]") {
+                Some(name) => Segment { name: name.into(), is_list: true },
+                None => Segment { name: segment.into(), is_list: false },
+            });
+            segments.collect()
+        })
+    }
+}
+
 impl FieldSpec {
-    pub(crate) const fn new(kinds: Gvk, path: &'static str, create: bool) -> Self {
-        Self { kinds, path: Cow::Borrowed(path), create }
+    pub(crate) fn new(kinds: Gvk, path: &str, create: bool) -> Self {
+        Self { kinds, path: FieldPath::new(path), create }
     }
 
     /// Reads a specification from a configuration.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Fault> {
-        let kinds = Gvk { group: fields.text("group")?, version: fields.text("version")?, kind: fields.text("kind")? };
-        Ok(Self { kinds, path: Cow::Owned(fields.text("path")?), create: fields.flag("create")? })
+        let kinds = Gvk { group: fields.text("group")?.into(), version: fields.text("version")?.into(), kind: fields.text("kind")?.into() };
+        Ok(Self { kinds, path: FieldPath::new(&fields.text("path")?), create: fields.flag("create")? })
     }
 
-    /// Calls `visit` on each value of `resource` that the specification leads to. `id` names the resource in messages.
-    pub(crate) fn visit(
-        &self,
-        resource: &mut Value,
-        create: Create,
-        visit: &mut dyn FnMut(&mut Value) -> Result<(), Reason>,
-    ) -> Result<(), Reason> {
-        if !Id::of(resource).is_selected(&self.kinds) {
+    /// Lets `visitor` visit each value of `resource` that the path leads to, whatever the resource's kind.
+    pub(crate) fn visit(&self, resource: &mut Tree, create: Create, visitor: &mut dyn Visitor) -> Result<(), Reason> {
+        let create = if self.create { create } else { Create::Never };
+        let segments = self.path.segments();
+        if !leads(resource, segments, create, visitor) {
             return Ok(());
         }
-        let segments = split_path(&self.path, '/');
-        let create = if self.create { create } else { Create::Never };
-        let walked = walk(resource, &segments, create, visit);
-        walked.map_err(|stop| match stop {
+        visitor.enter(&self.path);
+        walk(resource, segments, create, visitor).map_err(|stop| match stop {
             Stop::Refused(reason) => reason,
-            Stop::NoWay(problem) => Reason::Field { path: self.path.to_string(), id: Id::of(resource).to_string(), problem },
+            Stop::NoWay(problem) => Reason::Field { path: self.path.text.to_string(), id: Id::of(resource).to_string(), problem },
         })
+    }
+
+    /// Whether visiting may change the resource's kind or version.
+    fn touches_kind(&self) -> bool {
+        self.path.segments().first().is_none_or(|segment| segment.name == "kind" || segment.name == "apiVersion")
+    }
+}
+
+/// Whether the walk has anything to do or to refuse.
+fn leads(value: &Tree, segments: &[Segment], create: Create, visitor: &dyn Visitor) -> bool {
+    let Some((segment, rest)) = segments.split_first() else { return visitor.wants(value) };
+    match value {
+        Tree::Null(_) => false,
+        Tree::List(items) => items.iter().any(|item| leads(item, segments, create, visitor)),
+        Tree::Map(_) => match field(value, &segment.name) {
+            None => (create != Create::Never && !segment.is_list) || segment.name.is_empty(),
+            Some(Tree::Null(_)) if segment.is_list || create != Create::Never => true,
+            Some(inner) => leads(inner, rest, create, visitor),
+        },
+        _ => true,
     }
 }
 
@@ -65,50 +145,176 @@ enum Stop {
     NoWay(String),
 }
 
-fn walk(
-    value: &mut Value,
-    segments: &[String],
-    create: Create,
-    visit: &mut dyn FnMut(&mut Value) -> Result<(), Reason>,
-) -> Result<(), Stop> {
-    let Some((segment, rest)) = segments.split_first() else { return visit(value).map_err(Stop::Refused) };
-    match value {
-        Value::Null => Ok(()),
-        Value::Array(items) => items.iter_mut().try_for_each(|item| walk(item, segments, create, visit)),
-        Value::Object(fields) => {
-            let (name, is_list) = segment.strip_suffix("[]").map_or((segment.as_str(), false), |name| (name, true));
-            if name.is_empty() {
-                return Err(Stop::NoWay("a segment of the path is empty".to_owned()));
-            }
-            let made = || match (create, rest.is_empty()) {
-                (Create::Scalar, true) => Value::Null,
-                _ => Value::Object(Map::new()),
-            };
-            let creates = create != Create::Never && !is_list;
-            let field = match fields.get_mut(name) {
-                Some(field) => field,
-                None if creates => fields.entry(name).or_insert_with(made),
-                None => return Ok(()),
-            };
-            if field.is_null() && is_list {
-                *field = Value::Array(Vec::new());
-            } else if field.is_null() && creates {
-                *field = made();
-            }
-            walk(field, rest, create, visit)
+fn walk(value: &mut Tree, segments: &[Segment], create: Create, visitor: &mut dyn Visitor) -> Result<(), Stop> {
+    let Some((segment, rest)) = segments.split_first() else { return visitor.visit(value).map_err(Stop::Refused) };
+    if let Tree::List(items) = value {
+        return Arc::make_mut(items).iter_mut().try_for_each(|item| walk(item, segments, create, visitor));
+    }
+    let Segment { name, is_list } = segment;
+    let fields = match value {
+        Tree::Null(_) => return Ok(()),
+        Tree::Map(fields) => Arc::make_mut(fields),
+        other => {
+            let found = type_of(other);
+            return Err(Stop::NoWay(format!("the way to \"{name}\" leads through {found}; correct the path or the resource")));
         }
-        other => Err(Stop::NoWay(format!("the way to \"{segment}\" leads through {}; correct the path or the resource", type_of(other)))),
+    };
+    if name.is_empty() {
+        return Err(Stop::NoWay("a segment of the path is empty".to_owned()));
+    }
+    let made = || match (create, rest.is_empty()) {
+        (Create::Scalar, true) => Tree::NULL,
+        _ => Tree::map(),
+    };
+    let creates = create != Create::Never && !is_list;
+    let field = if creates { Some(fields.get_or_insert_with(name, made)) } else { fields.get_mut(name) };
+    let Some(field) = field else { return Ok(()) };
+    if field.is_null() && *is_list {
+        *field = Tree::list(Vec::new());
+    } else if field.is_null() && creates && !(create == Create::Scalar && rest.is_empty()) {
+        *field = Tree::map();
+    }
+    walk(field, rest, create, visitor)
+}
+
+/// Which of a list of specifications apply to a kind, found once for each kind.
+pub(crate) struct Applicable<'s> {
+    specs: &'s [FieldSpec],
+    /// Whether one of them may change a resource's kind: then each is asked anew before its turn.
+    any_kind: bool,
+    known: Vec<(Gvk, Vec<&'s FieldSpec>)>,
+}
+
+impl<'s> Applicable<'s> {
+    pub(crate) fn new(specs: &'s [FieldSpec]) -> Self {
+        Self { specs, any_kind: specs.iter().any(FieldSpec::touches_kind), known: Vec::new() }
+    }
+
+    /// The specifications for the kind of `resource`, in their order. With one that may change the kind it is all of them.
+    fn to(&mut self, resource: &Tree) -> &[&'s FieldSpec] {
+        let of = Kind::of(resource);
+        let place = self.known.binary_search_by(|(kind, _)| kind.parts().cmp(&of.parts()));
+        let place = place.unwrap_or_else(|place| {
+            let any_kind = self.any_kind;
+            let specs = self.specs.iter().filter(|spec| any_kind || of.is_selected(&spec.kinds)).collect();
+            self.known.insert(place, (of.to_owned(), specs));
+            place
+        });
+        &self.known[place].1
+    }
+
+    /// Visits the fields of `resource` that its kind has a specification for.
+    pub(crate) fn visit(&mut self, resource: &mut Tree, create: Create, visitor: &mut dyn Visitor) -> Result<(), Reason> {
+        self.visit_some(resource, &|_| true, create, visitor)
+    }
+
+    /// As [`Applicable::visit`], but leaves out the specifications that `is_meant` says no to.
+    pub(crate) fn visit_some(
+        &mut self,
+        resource: &mut Tree,
+        is_meant: &dyn Fn(&FieldSpec) -> bool,
+        create: Create,
+        visitor: &mut dyn Visitor,
+    ) -> Result<(), Reason> {
+        let any_kind = self.any_kind;
+        for spec in self.to(resource) {
+            if is_meant(spec) && (!any_kind || Kind::of(resource).is_selected(&spec.kinds)) {
+                spec.visit(resource, create, visitor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Paths by their common beginnings: one walk over a value finds all of them that lead somewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Paths {
+    /// The numbers of the paths that end here.
+    ends: Vec<usize>,
+    /// By name, as the fields of maps are.
+    next: Vec<(Text, Self)>,
+}
+
+impl Paths {
+    /// Adds a path under a number.
+    pub(crate) fn add(&mut self, path: &FieldPath, number: usize) {
+        let mut here = self;
+        for segment in path.segments() {
+            let place = here.next.binary_search_by(|(name, _)| name.as_str().cmp(&segment.name)).unwrap_or_else(|place| {
+                here.next.insert(place, (segment.name.clone(), Self::default()));
+                place
+            });
+            here = &mut here.next[place].1;
+        }
+        here.ends.push(number);
+    }
+
+    /// Marks the paths that lead to something that `wants` says yes to, and those that cannot be followed.
+    pub(crate) fn mark(&self, value: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
+        if !self.ends.is_empty() && self.ends.iter().any(|end| !marks[*end]) && wants(value) {
+            self.ends.iter().for_each(|end| marks[*end] = true);
+        }
+        match value {
+            _ if self.next.is_empty() => {}
+            Tree::Null(_) => {}
+            Tree::List(items) => items.iter().for_each(|item| self.mark_below(item, wants, marks)),
+            _ => self.mark_map(value, wants, marks),
+        }
+    }
+
+    /// As `mark`, for an item of a list, which is no end of a path that ends at the list.
+    fn mark_below(&self, item: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
+        match item {
+            Tree::Null(_) => {}
+            Tree::List(items) => items.iter().for_each(|item| self.mark_below(item, wants, marks)),
+            _ => self.mark_map(item, wants, marks),
+        }
+    }
+
+    fn mark_map(&self, value: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
+        let Tree::Map(map) = value else { return self.next.iter().for_each(|(_, paths)| paths.mark_all(marks)) };
+        let mut next = self.next.as_slice();
+        if let Some(((name, paths), rest)) = next.split_first()
+            && name.is_empty()
+        {
+            paths.mark_all(marks);
+            next = rest;
+        }
+        // Both are in order: one way through both finds what is in both.
+        let mut fields = map.iter();
+        let mut field = fields.next();
+        while let (Some((name, value)), Some(((wanted, paths), rest))) = (field, next.split_first()) {
+            match (name.as_bytes().first(), name.as_str()).cmp(&(wanted.as_bytes().first(), wanted.as_str())) {
+                Ordering::Less => field = fields.next(),
+                Ordering::Greater => next = rest,
+                Ordering::Equal => {
+                    paths.mark(value, wants, marks);
+                    if value.is_null() {
+                        paths.mark_all(marks);
+                    }
+                    (field, next) = (fields.next(), rest);
+                }
+            }
+        }
+    }
+
+    fn mark_all(&self, marks: &mut [bool]) {
+        self.ends.iter().for_each(|end| marks[*end] = true);
+        self.next.iter().for_each(|(_, paths)| paths.mark_all(marks));
     }
 }
 
 /// Adds `more` to `specs`. Of two for the same field the first stays.
-pub(crate) fn merge(specs: &mut Vec<FieldSpec>, more: &[FieldSpec]) -> Result<(), Reason> {
+pub(crate) fn merge(specs: &mut FieldSpecs, more: &[FieldSpec]) -> Result<(), Reason> {
     for spec in more {
-        match specs.iter().find(|known| known.kinds.is_selected(&spec.kinds) && known.path == spec.path) {
-            Some(known) if known.create != spec.create => return Err(Reason::FieldSpecs { path: spec.path.to_string() }),
+        match specs.iter().find(|known| known.kinds.is_selected(&spec.kinds) && known.path.text == spec.path.text) {
+            Some(known) if known.create != spec.create => return Err(Reason::FieldSpecs { path: spec.path.text.to_string() }),
             Some(_) => {}
-            None => specs.push(spec.clone()),
+            None => Arc::make_mut(specs).push(spec.clone()),
         }
+    }
+    if specs.len() > SPEC_LIMIT {
+        return Err(Reason::TooMuch { what: "field specifications", limit: SPEC_LIMIT, remedy: "name kinds and paths once" });
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use shared_manifest::{Content, Key, Node, Value};
+use shared_manifest::{Content, Key, Node, Text, Tree};
 
 use crate::problem::{Fault, Reason};
 
@@ -174,15 +174,16 @@ pub(crate) fn read_all<'a, T>(
 }
 
 /// A value as a document, each part of it at `line`.
-pub(crate) fn node_of(value: &Value, line: u32) -> Node {
+pub(crate) fn node_of(value: &Tree, line: u32) -> Node {
     let content = match value {
-        Value::Null => Content::Null,
-        Value::Bool(flag) => Content::Bool(*flag),
-        Value::Number(number) => Content::Number(number.clone()),
-        Value::String(text) => Content::String(text.clone()),
-        Value::Array(items) => Content::List(items.iter().map(|item| node_of(item, line)).collect()),
-        Value::Object(entries) => {
-            Content::Map(entries.iter().map(|(key, value)| (Key { text: key.clone(), line, column: 1 }, node_of(value, line))).collect())
+        Tree::Null(_) => Content::Null,
+        Tree::Bool(_) => Content::Bool(value.to_value() == true),
+        Tree::Number(text) => value.number().map_or_else(|| Content::String(text.to_string()), Content::Number),
+        Tree::Date(text) | Tree::String(text) | Tree::Quoted(text) => Content::String(text.to_string()),
+        Tree::List(items) => Content::List(items.iter().map(|item| node_of(item, line)).collect()),
+        Tree::Map(entries) => {
+            let entry = |(key, value): (&Text, &Tree)| (Key { text: key.to_string(), line, column: 1 }, node_of(value, line));
+            Content::Map(entries.iter().map(entry).collect())
         }
     };
     Node { line, column: 1, content }

@@ -1,27 +1,26 @@
 //! The kustomization file: its fields as kustomize 5.8.1 knows them. Reading what the fields name is left to the target.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
-use hub_tree::TreePath;
 use shared_manifest::Node;
 
 use crate::config::specs;
-use crate::field_spec::FieldSpec;
+use crate::field_spec::FieldSpecs;
 use crate::fields::{Fields, Reading, Spot, read_all};
 use crate::generate::{Arguments, Options};
-use crate::problem::{Fault, Reason, Warning};
+use crate::problem::{Fault, Reason};
 use crate::selector::Selector;
 use crate::transform::images::Image;
+use crate::transform::patch::Body;
 use crate::transform::replacement::Replacement;
 use crate::transform::replicas::Replica;
 use crate::transform::sort::Sort;
 use crate::transform::variables::Variable;
 
 /// A kustomization or component.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Kustomization {
-    /// The file it was read from.
-    pub(crate) file: TreePath,
     pub(crate) is_component: bool,
     pub(crate) openapi: OpenApi,
     pub(crate) resources: Vec<Spot<String>>,
@@ -30,6 +29,7 @@ pub(crate) struct Kustomization {
     pub(crate) configurations: Vec<Spot<String>>,
     pub(crate) generators: Vec<Spot<String>>,
     pub(crate) transformers: Vec<Spot<String>>,
+    pub(crate) validators: Vec<Spot<String>>,
     pub(crate) config_maps: Vec<Arguments>,
     /// With the type of each.
     pub(crate) secrets: Vec<(Arguments, String)>,
@@ -43,7 +43,7 @@ pub(crate) struct Kustomization {
     pub(crate) strategic_patches: Vec<Spot<String>>,
     pub(crate) json_patches: Vec<Patch>,
     pub(crate) patches: Vec<Patch>,
-    pub(crate) images: Vec<Image>,
+    pub(crate) images: Arc<Vec<Image>>,
     pub(crate) replicas: Vec<Replica>,
     pub(crate) replacements: Vec<ReplacementEntry>,
     pub(crate) variables: Vec<Variable>,
@@ -51,8 +51,11 @@ pub(crate) struct Kustomization {
     pub(crate) metadata: BuildMetadata,
 }
 
+/// A kustomization, and what is worth a look in it.
+pub(crate) type Noted = (Kustomization, Vec<String>);
+
 /// Which schema patches are merged by; neither is "what the others say".
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct OpenApi {
     /// A file of the repository.
     pub(crate) path: Option<Spot<String>>,
@@ -69,30 +72,34 @@ pub(crate) struct BuildMetadata {
 }
 
 /// An entry of `labels`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Label {
     pub(crate) pairs: BTreeMap<String, String>,
     pub(crate) in_selectors: bool,
     pub(crate) in_templates: bool,
-    pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) fields: FieldSpecs,
 }
 
 /// An entry of `patches` or `patchesJson6902`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Patch {
     pub(crate) line: u32,
+    /// Its place among the patches that are laid over the kustomization; `None` if it is the kustomization's own.
+    pub(crate) layer: Option<usize>,
     pub(crate) path: String,
     pub(crate) text: Spot<String>,
     pub(crate) target: Option<Selector>,
     pub(crate) may_rename: bool,
     pub(crate) may_change_kind: bool,
+    /// What the inline text says, once somebody has read it.
+    pub(crate) body: OnceLock<Arc<Body>>,
 }
 
 /// An entry of `replacements`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum ReplacementEntry {
     /// In the kustomization.
-    Inline(Replacement),
+    Inline(Arc<Replacement>),
     /// In a file of one or several.
     File(Spot<String>),
 }
@@ -102,14 +109,14 @@ impl Patch {
         let line = fields.line;
         let path = fields.text("path")?;
         let text = match fields.take("patch") {
-            Some(node) => Spot { line: node.line, value: crate::fields::text_of(node, "patch", Reading::Lenient)?.trim().to_owned() },
+            Some(node) => Spot { line: node.line, value: crate::fields::text_of(node, "patch", Reading::Lenient)? },
             None => Spot { line, value: String::new() },
         };
         let target = fields.nested("target", "a target", Selector::read)?;
         let options =
             fields.nested("options", "patch options", |fields| Ok((fields.flag("allowNameChange")?, fields.flag("allowKindChange")?)))?;
         let (may_rename, may_change_kind) = options.unwrap_or_default();
-        Ok(Self { line, path, text, target, may_rename, may_change_kind })
+        Ok(Self { line, layer: None, path, text, target, may_rename, may_change_kind, body: OnceLock::new() })
     }
 }
 
@@ -129,7 +136,7 @@ impl ReplacementEntry {
         let line = fields.line;
         let path = fields.text("path")?;
         if path.is_empty() {
-            return Replacement::read(fields).map(Self::Inline);
+            return Replacement::read(fields).map(|replacement| Self::Inline(Arc::new(replacement)));
         }
         if ["source", "targets"].into_iter().any(|field| fields.take(field).is_some()) {
             let problem = "path and an inline replacement exclude each other; remove one".to_owned();
@@ -144,7 +151,6 @@ const UNSUPPORTED: &[(&str, &str)] = &[
     ("helmCharts", "charts are not inflated here; render the chart into manifests and list those"),
     ("helmGlobals", "charts are not inflated here; render the chart into manifests and list those"),
     ("helmChartInflationGenerator", "charts are not inflated here; render the chart into manifests and list those"),
-    ("validators", "validators are not run here; remove the field"),
 ];
 
 /// Fields that kustomize calls deprecated, and what stands for them.
@@ -158,8 +164,8 @@ const DEPRECATED: &[(&str, &str)] = &[
 ];
 
 impl Kustomization {
-    /// Reads the document of `file`.
-    pub(crate) fn read(file: &TreePath, node: &Node, warnings: &mut Vec<Warning>) -> Result<Self, Fault> {
+    /// Reads the document of a file, and adds to `notes` what is worth a look.
+    pub(crate) fn read(node: &Node, notes: &mut Vec<String>) -> Result<Self, Fault> {
         let mut fields = Fields::of(node, "a kustomization", Reading::Strict)?;
         let is_component = read_header(&mut fields)?;
         if !fields.says_anything_but(&["apiVersion", "kind"]) {
@@ -172,7 +178,7 @@ impl Kustomization {
         }
         for (field, instead) in DEPRECATED {
             if fields.take(field).is_some() {
-                warnings.push(Warning { file: file.clone(), text: format!("`{field}` is deprecated; use `{instead}` instead") });
+                notes.push(format!("`{field}` is deprecated; use `{instead}` instead"));
             }
         }
         fields.nested("metadata", "metadata", |fields| {
@@ -186,7 +192,6 @@ impl Kustomization {
         images.extend(fields.each("imageTags", "an image", Image::read)?);
         let read_secret = |fields: &mut Fields<'_>| Ok((Arguments::read(fields)?, fields.text("type")?));
         let kustomization = Self {
-            file: file.clone(),
             is_component,
             openapi,
             resources,
@@ -195,6 +200,7 @@ impl Kustomization {
             configurations: fields.texts("configurations")?,
             generators: fields.texts("generators")?,
             transformers: fields.texts("transformers")?,
+            validators: fields.texts("validators")?,
             config_maps: fields.each("configMapGenerator", "a ConfigMap generator", Arguments::read)?,
             secrets: fields.each("secretGenerator", "a Secret generator", read_secret)?,
             generator_options: fields.nested("generatorOptions", "generator options", Options::read)?.unwrap_or_default(),
@@ -207,12 +213,12 @@ impl Kustomization {
             strategic_patches: fields.texts("patchesStrategicMerge")?,
             json_patches: fields.each("patchesJson6902", "a JSON patch", Patch::read)?,
             patches: fields.each("patches", "a patch", Patch::read)?,
-            images,
+            images: Arc::new(images),
             replicas: fields.each("replicas", "an entry of replicas", Replica::read)?,
             replacements: fields.each("replacements", "a replacement", ReplacementEntry::read)?,
             variables: fields.each("vars", "a variable", Variable::read)?,
             sort: fields.nested("sortOptions", "sortOptions", Sort::read)?,
-            metadata: read_build_metadata(&mut fields, file, warnings)?,
+            metadata: read_build_metadata(&mut fields, notes)?,
         };
         fields.finish()?;
         Ok(kustomization)
@@ -252,14 +258,14 @@ fn read_openapi(fields: &mut Fields<'_>) -> Result<OpenApi, Fault> {
     }
 }
 
-fn read_build_metadata(fields: &mut Fields<'_>, file: &TreePath, warnings: &mut Vec<Warning>) -> Result<BuildMetadata, Fault> {
+fn read_build_metadata(fields: &mut Fields<'_>, notes: &mut Vec<String>) -> Result<BuildMetadata, Fault> {
     let mut metadata = BuildMetadata::default();
     for option in fields.plain_texts("buildMetadata")? {
         match option.as_str() {
             "originAnnotations" => metadata.origin = true,
             "transformerAnnotations" => metadata.transformations = true,
             "managedByLabel" => metadata.managed_by = true,
-            _ => warnings.push(Warning { file: file.clone(), text: format!("buildMetadata knows no \"{option}\"; it has no effect") }),
+            _ => notes.push(format!("buildMetadata knows no \"{option}\"; it has no effect")),
         }
     }
     Ok(metadata)

@@ -1,29 +1,46 @@
 //! Reading files and directories for one kustomization: paths are relative to its directory, files must lie in or below it, and a directory
 //! that is being built already cannot be entered again.
 
-use hub_tree::{EntryKind, Reader, TreePath};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hub_tree::{ContentId, EntryKind, ReadError, Reader, TreePath};
 use shared_manifest::{Node, YamlBudget, YamlError, YamlMode, YamlProblem, parse_yaml_spanned};
 
+use crate::documents::{first_is_empty, parse_resources, placed};
+use crate::files::{BaseKey, Content, Files, Form};
+use crate::kustomization::{Kustomization, Noted};
 use crate::problem::{Fault, Reason};
+use crate::resource::Resource;
 
 /// How many kustomizations may include each other: kustomize has no limit, and the deepest of the corpora that we know is 9.
 const DEPTH_LIMIT: usize = 64;
 
 /// The names that a kustomization file may have.
-const KUSTOMIZATION_FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(crate) const KUSTOMIZATION_FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// What a resource path leads to.
 pub(crate) enum Found<'a> {
-    /// A file and its text.
-    File(TreePath, String),
+    /// A file.
+    File(File),
     /// A directory.
     Directory(Loader<'a>),
+}
+
+/// A file that may be read from here.
+pub(crate) struct File {
+    /// As it was named, from the root of the tree.
+    pub(crate) path: TreePath,
+    /// Behind all symlinks.
+    real: TreePath,
+    id: ContentId,
 }
 
 /// A view from one directory.
 #[derive(Clone)]
 pub(crate) struct Loader<'a> {
-    reader: &'a Reader<'a>,
+    pub(crate) reader: &'a Reader<'a>,
+    pub(crate) files: &'a Files,
     pub(crate) root: TreePath,
     /// The directories on the way here, this one last.
     visited: Vec<TreePath>,
@@ -33,50 +50,83 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// The view from the directory `root`, through symlinks.
-    pub(crate) fn new(reader: &'a Reader<'a>, root: &TreePath, root_only: bool) -> Result<Self, Fault> {
+    pub(crate) fn new(reader: &'a Reader<'a>, files: &'a Files, root: &TreePath, root_only: bool) -> Result<Self, Fault> {
         match reader.entry(root).map_err(Reason::Read)? {
             Some((real, entry)) if entry.kind == EntryKind::Directory => {
-                Ok(Self { reader, visited: vec![real.clone()], root: real, root_only })
+                Ok(Self { reader, files, visited: vec![real.clone()], root: real, root_only })
             }
             _ => Err(Fault::from(Reason::Missing { path: root.clone(), field: "the path to build" }).in_file(root)),
         }
     }
 
-    /// What `written` in the list `field` leads to: a file's text or a directory.
+    /// What `written` in the list `field` leads to.
     pub(crate) fn resource(&self, written: &str, field: &'static str) -> Result<Found<'a>, Reason> {
         let path = self.path(written)?;
         match self.reader.entry(&path)? {
             Some((real, entry)) if entry.kind == EntryKind::Directory => self.enter(real).map(Found::Directory),
-            Some(_) => {
-                let text = self.text(written, field)?;
-                Ok(Found::File(path, text))
-            }
+            Some((real, entry)) => self.admit(path, real, entry.kind, entry.id).map(Found::File),
             None if looks_remote(written) => Err(Reason::Remote { reference: written.to_owned() }),
             None => Err(Reason::Missing { path, field }),
         }
     }
 
-    /// The bytes of a file.
-    pub(crate) fn bytes(&self, written: &str, field: &'static str) -> Result<std::sync::Arc<[u8]>, Reason> {
+    /// The file that `written` in `field` leads to.
+    pub(crate) fn file(&self, written: &str, field: &'static str) -> Result<File, Reason> {
         let path = self.path(written)?;
         match self.reader.entry(&path)? {
-            Some((_, entry)) if entry.kind == EntryKind::Directory => return Err(Reason::NotAFile { path, field }),
-            Some((real, _)) if self.root_only && !real.is_within(&self.root) => {
-                return Err(Reason::OutsideRoot { path: real, root: self.root.clone() });
-            }
-            Some(_) => {}
-            None => return Err(Reason::Missing { path, field }),
+            Some((_, entry)) if entry.kind == EntryKind::Directory => Err(Reason::NotAFile { path, field }),
+            Some((real, entry)) => self.admit(path, real, entry.kind, entry.id),
+            None => Err(Reason::Missing { path, field }),
         }
-        let content = self.reader.file(&path)?.ok_or(Reason::Missing { path, field })?;
-        Ok(content.shared())
     }
 
-    /// The text of a file.
-    pub(crate) fn text(&self, written: &str, field: &'static str) -> Result<String, Reason> {
-        let bytes = self.bytes(written, field)?;
-        let text =
-            std::str::from_utf8(&bytes).map_err(|_| self.path(written).map_or_else(|reason| reason, |path| Reason::NotText { path }))?;
-        Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
+    fn admit(&self, path: TreePath, real: TreePath, kind: EntryKind, id: ContentId) -> Result<File, Reason> {
+        if kind == EntryKind::Submodule {
+            return Err(ReadError::Submodule { path: real }.into());
+        }
+        if self.root_only && !real.is_within(&self.root) {
+            return Err(Reason::OutsideRoot { path: real, root: self.root.clone() });
+        }
+        Ok(File { path, real, id })
+    }
+
+    /// The bytes of a file.
+    pub(crate) fn bytes(&self, file: &File) -> Result<Arc<[u8]>, Reason> {
+        Ok(self.reader.read(&file.real)?.shared())
+    }
+
+    /// The bytes of the file that `written` in `field` leads to.
+    pub(crate) fn bytes_at(&self, written: &str, field: &'static str) -> Result<Arc<[u8]>, Reason> {
+        self.bytes(&self.file(written, field)?)
+    }
+
+    /// The resources in a file.
+    pub(crate) fn resources(&self, file: &File) -> Result<Vec<Resource>, Fault> {
+        let parse = |text: &str| parse_resources(text).map(|parsed| Content::Resources(parsed.into()));
+        match self.parsed(file, Form::Resources, parse)? {
+            Content::Resources(parsed) => Ok(placed(&parsed, &file.path, 0)),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The file as `parse` reads its text, without reading it again if it is known.
+    pub(crate) fn parsed(&self, file: &File, form: Form, parse: impl FnOnce(&str) -> Result<Content, Fault>) -> Result<Content, Fault> {
+        if let Some((content, bytes)) = self.files.get(&file.id, form) {
+            self.reader.count_known(&file.real, bytes).map_err(Reason::Read)?;
+            return Ok(content);
+        }
+        let bytes = self.bytes(file)?;
+        let content = parse(text_in(&bytes, &file.path)?).map_err(|fault| fault.in_file(&file.path))?;
+        self.files.put(&file.id, form, bytes.len(), content.clone());
+        Ok(content)
+    }
+
+    /// The first document of a file.
+    pub(crate) fn document(&self, file: &File) -> Result<Option<Node>, Fault> {
+        let bytes = self.bytes(file)?;
+        let documents = parse_yaml_spanned(text_in(&bytes, &file.path)?, YamlMode::Kubernetes, YamlBudget::MANIFEST);
+        let documents = documents.map_err(|error| Fault::from(error).in_file(&file.path))?;
+        Ok(documents.into_iter().next())
     }
 
     /// The path that `written` means here.
@@ -84,35 +134,52 @@ impl<'a> Loader<'a> {
         if is_url(written) {
             return Err(Reason::Remote { reference: written.to_owned() });
         }
-        Ok(self.root.join(written).map_err(hub_tree::ReadError::Path)?)
+        Ok(self.root.join(written).map_err(ReadError::Path)?)
     }
 
-    /// The kustomization file of this directory, and what is worth a look in it.
-    pub(crate) fn kustomization(&self) -> Result<(TreePath, Node, Vec<String>), Fault> {
+    /// The kustomization of this directory, its file, and what is worth a look in it.
+    pub(crate) fn kustomization(&self) -> Result<(TreePath, Arc<Noted>), Fault> {
         let mut found = Vec::new();
         for name in KUSTOMIZATION_FILES {
             let path = self.root.child(name);
-            if self.reader.file(&path).map_err(Reason::Read)?.is_some() {
-                found.push((name, path));
+            match self.reader.entry(&path).map_err(Reason::Read)? {
+                Some((real, entry)) if entry.kind != EntryKind::Directory => found.push((name, path, real, entry)),
+                _ => {}
             }
         }
-        let (name, path) = match found.as_slice() {
-            [] => return Err(Fault::from(Reason::NoKustomization { directory: self.root.clone() }).in_file(&self.root)),
-            [(name, path)] => (*name, path.clone()),
-            several => {
-                let names = several.iter().map(|(name, _)| (*name).to_owned()).collect();
-                return Err(Fault::from(Reason::SeveralKustomizations { names }).in_file(&self.root));
-            }
-        };
-        let text = self.text(name, "the kustomization")?;
-        let (documents, repeated) = parse_with_repeated_keys(text).map_err(|error| Fault::from(error).in_file(&path))?;
-        let mut notes = repeated;
-        let mut documents = documents.into_iter();
-        let first = documents.next().ok_or_else(|| Fault::from(Reason::EmptyKustomization).in_file(&path))?;
-        if documents.next().is_some() {
-            notes.push("only the first document of the file is read, as kustomize does".to_owned());
+        if let [_, _, ..] = found.as_slice() {
+            let names = found.iter().map(|(name, ..)| (*name).to_owned()).collect();
+            return Err(Fault::from(Reason::SeveralKustomizations { names }).in_file(&self.root));
         }
-        Ok((path, first, notes))
+        let none = || Fault::from(Reason::NoKustomization { directory: self.root.clone() }).in_file(&self.root);
+        let (_, path, real, entry) = found.pop().ok_or_else(none)?;
+        let file = self.admit(path, real, entry.kind, entry.id)?;
+        let content = self.parsed(&file, Form::Kustomization, |text| {
+            let (first, mut notes) = first_document(text)?;
+            let kustomization = Kustomization::read(&first, &mut notes)?;
+            Ok(Content::Kustomization(Arc::new((kustomization, notes))))
+        })?;
+        match content {
+            Content::Kustomization(kustomization) => Ok((file.path, kustomization)),
+            _ => Err(none()),
+        }
+    }
+
+    /// How many kustomizations lead here, this one among them.
+    pub(crate) fn depth(&self) -> usize {
+        self.visited.len()
+    }
+
+    /// Whether a kustomization `below` levels below this one could enter `directory`, as far as it depends on the way here.
+    pub(crate) fn could_enter(&self, directory: &TreePath, below: usize) -> bool {
+        let is_own = below == 0;
+        self.visited.len() + below <= DEPTH_LIMIT && (is_own || !self.visited.iter().any(|visited| visited.is_within(directory)))
+    }
+
+    /// What the kustomization of this directory is kept by once it is built.
+    pub(crate) fn base_key(&self, has_used_built_in: bool) -> BaseKey {
+        let kustomization = KUSTOMIZATION_FILES.map(|name| self.reader.peek(&self.root.child(name)));
+        BaseKey { directory: self.root.clone(), kustomization, root_only: self.root_only, has_used_built_in }
     }
 
     fn enter(&self, directory: TreePath) -> Result<Self, Reason> {
@@ -125,16 +192,37 @@ impl<'a> Loader<'a> {
         }
         let mut visited = self.visited.clone();
         visited.push(directory.clone());
-        Ok(Self { reader: self.reader, root: directory, visited, root_only: self.root_only })
+        Ok(Self { root: directory, visited, ..self.clone() })
     }
+}
+
+/// The text of a file.
+fn text_in<'b>(bytes: &'b [u8], path: &TreePath) -> Result<&'b str, Reason> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Reason::NotText { path: path.clone() })?;
+    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The document of a kustomization file, and what is worth a look in it.
+fn first_document(text: &str) -> Result<(Node, Vec<String>), Fault> {
+    if first_is_empty(text) {
+        return Err(Reason::EmptyKustomization.into());
+    }
+    let (documents, mut notes) = parse_with_repeated_keys(text)?;
+    let mut documents = documents.into_iter();
+    let first = documents.next().ok_or(Reason::EmptyKustomization)?;
+    if documents.next().is_some() {
+        notes.push("only the first document of the file is read, as kustomize does".to_owned());
+    }
+    Ok((first, notes))
 }
 
 /// Reads a kustomization file, in which kustomize takes the last of several equal keys. The earlier ones are taken out of the text, line for line,
 /// so that all lines keep their number; each is reported.
-fn parse_with_repeated_keys(mut text: String) -> Result<(Vec<Node>, Vec<String>), YamlError> {
+fn parse_with_repeated_keys(text: &str) -> Result<(Vec<Node>, Vec<String>), YamlError> {
     /// Each takes a parse of its own; nobody repeats more keys by accident.
     const REPEATED_KEY_LIMIT: usize = 20;
     let mut notes = Vec::new();
+    let mut text = Cow::Borrowed(text);
     loop {
         let error = match parse_yaml_spanned(&text, YamlMode::Kubernetes, YamlBudget::MANIFEST) {
             Ok(documents) => return Ok((documents, notes)),
@@ -145,7 +233,7 @@ fn parse_with_repeated_keys(mut text: String) -> Result<(Vec<Node>, Vec<String>)
             return Err(error);
         };
         notes.push(format!("line {first_line}: \"{key}\" is set again in line {}, and only the last counts", error.line));
-        text = shorter;
+        text = Cow::Owned(shorter);
     }
 }
 

@@ -294,6 +294,22 @@ pub enum Reason {
         /// What is wrong.
         problem: String,
     },
+    /// A validator that changes something, or refuses.
+    #[error("the validator {validator} {problem}")]
+    Validator {
+        /// Its configuration.
+        validator: String,
+        /// What it did.
+        problem: String,
+    },
+    /// What is laid over the kustomization is wrong.
+    #[error("{layer} of what is laid over the kustomization: {reason}")]
+    Layer {
+        /// Which part: `patches[0]`.
+        layer: String,
+        /// What is wrong with it.
+        reason: Box<Reason>,
+    },
     /// Nothing to set replicas of.
     #[error("`replicas` names \"{name}\", and no Deployment, ReplicaSet, ReplicationController or StatefulSet has this name")]
     NoReplicas {
@@ -339,6 +355,11 @@ impl Fault {
             self.line = Some(line);
         }
         self
+    }
+
+    /// The fault as one of what is laid over a kustomization: it stands in no file of the tree.
+    pub(crate) fn in_layer(self, layer: String) -> Self {
+        Self { chain: self.chain, ..Self::from(Reason::Layer { layer, reason: self.reason }) }
     }
 
     /// The fault as seen through the kustomization `file`.

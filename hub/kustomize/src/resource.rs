@@ -4,11 +4,13 @@
 use std::fmt;
 
 use hub_tree::TreePath;
-use shared_manifest::{Map, Value};
+use shared_manifest::{Text, Tree, TreeMap};
 
-use crate::id::Id;
+use crate::id::{Id, Kind};
 use crate::origin::{self, Origin};
-use crate::value::text;
+use crate::transform::hash::Hashed;
+use crate::transform::shared::Shared;
+use crate::value::{field, in_quotes_of, new_text, raw_text, text, through_json};
 
 /// Where a resource was read or generated.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,40 +42,49 @@ pub(crate) enum Behavior {
 /// A name that a resource had at an earlier point of the build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Previous {
-    pub(crate) kind: String,
-    pub(crate) name: String,
+    pub(crate) kind: Text,
+    pub(crate) name: Text,
     /// The effective namespace.
-    pub(crate) namespace: String,
+    pub(crate) namespace: Text,
 }
 
-/// A resource. A value of `Null` is one that a patch has deleted.
+/// A resource, cheap to copy. A value of `Null` is one that a patch has deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Resource {
-    pub(crate) value: Value,
+    pub(crate) value: Tree,
     pub(crate) place: Place,
+    /// The bytes of the value when it was read, as `size` counts them: what steps that look at all of it are bounded by.
+    pub(crate) bytes: usize,
     pub(crate) previous: Vec<Previous>,
-    pub(crate) prefixes: Vec<String>,
-    pub(crate) suffixes: Vec<String>,
+    pub(crate) prefixes: Vec<Text>,
+    pub(crate) suffixes: Vec<Text>,
+    /// The labels and annotations that are one value in several maps.
+    pub(crate) shared: Vec<Shared>,
     pub(crate) variables: Vec<String>,
     pub(crate) is_generated: bool,
     pub(crate) behavior: Behavior,
     pub(crate) needs_hash: bool,
+    /// The hash of the content that it had when its base was kept.
+    pub(crate) hashed: Option<Hashed>,
     pub(crate) origin: Option<Origin>,
     pub(crate) transformations: Vec<Origin>,
 }
 
 impl Resource {
-    pub(crate) fn new(value: Value, place: Place) -> Self {
+    pub(crate) fn new(value: Tree, bytes: usize, place: Place) -> Self {
         Self {
             value,
             place,
+            bytes,
             previous: Vec::new(),
             prefixes: Vec::new(),
             suffixes: Vec::new(),
+            shared: Vec::new(),
             variables: Vec::new(),
             is_generated: false,
             behavior: Behavior::Create,
             needs_hash: false,
+            hashed: None,
             origin: None,
             transformations: Vec::new(),
         }
@@ -86,13 +97,14 @@ impl Resource {
 
     /// What it was called before, the oldest first. Group and version are those of now.
     pub(crate) fn previous_ids(&self) -> impl Iterator<Item = Id<'_>> {
-        let now = self.id();
+        let Kind { group, version, .. } = Kind::of(&self.value);
         self.previous.iter().map(move |previous| Id {
+            group,
+            version,
             kind: &previous.kind,
             name: &previous.name,
             namespace: &previous.namespace,
             written_namespace: &previous.namespace,
-            ..now
         })
     }
 
@@ -109,107 +121,174 @@ impl Resource {
     /// Remembers its present name before it changes.
     pub(crate) fn remember_id(&mut self) {
         let id = self.id();
-        let previous = Previous { kind: id.kind.to_owned(), name: id.name.to_owned(), namespace: id.namespace.to_owned() };
+        let previous = Previous { kind: id.kind.into(), name: id.name.into(), namespace: id.namespace.into() };
         self.previous.push(previous);
+    }
+
+    /// Whether it is or was called `name`: quicker than looking at whole identities.
+    pub(crate) fn bears(&self, name: &str) -> bool {
+        self.name() == name || self.previous.iter().any(|previous| previous.name == name)
+    }
+
+    /// Carries what a step may have changed of a label or annotation to all maps that hold the same one.
+    pub(crate) fn settle_shared(&mut self, may_change: impl Fn(&str) -> bool) {
+        if !self.shared.is_empty() {
+            Shared::settle(&mut self.shared, &mut self.value, may_change);
+        }
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
         match &self.value {
-            Value::Null => true,
-            Value::Object(fields) => fields.is_empty(),
+            Tree::Null(_) => true,
+            Tree::Map(fields) => fields.is_empty(),
             _ => false,
         }
     }
 
     pub(crate) fn kind(&self) -> &str {
-        self.value["kind"].as_str().unwrap_or_default()
+        Kind::of(&self.value).kind
     }
 
     pub(crate) fn name(&self) -> &str {
-        self.value["metadata"]["name"].as_str().unwrap_or_default()
+        self.metadata("name")
     }
 
     pub(crate) fn namespace(&self) -> &str {
-        self.value["metadata"]["namespace"].as_str().unwrap_or_default()
+        self.metadata("namespace")
+    }
+
+    fn metadata(&self, name: &str) -> &str {
+        field(&self.value, "metadata").and_then(|metadata| field(metadata, name)).map_or("", text)
     }
 
     /// Sets a text field of the metadata, or removes it when `text` is empty and it is the namespace.
     pub(crate) fn set_metadata(&mut self, field: &str, text: &str) {
-        let Value::Object(fields) = &mut self.value else { return };
-        let metadata = fields.entry("metadata").or_insert_with(|| Value::Object(Map::new()));
-        if !metadata.is_object() {
-            *metadata = Value::Object(Map::new());
+        let Some(fields) = self.value.as_map_mut() else { return };
+        let metadata = fields.get_or_insert_with("metadata", Tree::map);
+        if !metadata.is_map() {
+            *metadata = Tree::map();
         }
-        if let Value::Object(metadata) = metadata {
+        if metadata[field].as_str() == Some(text) && !text.is_empty() {
+            return;
+        }
+        if let Some(metadata) = metadata.as_map_mut() {
             if text.is_empty() {
                 metadata.remove(field);
             } else {
-                metadata.insert(field.to_owned(), text.into());
+                let text = match metadata.get(field) {
+                    Some(old) => in_quotes_of(old, text.into()),
+                    None => new_text(text.into()),
+                };
+                metadata.insert(Text::new(field), text);
             }
         }
     }
 
-    /// The labels or annotations, as text.
-    pub(crate) fn texts_of(&self, field: &str) -> Vec<(&str, String)> {
-        match &self.value["metadata"][field] {
-            Value::Object(entries) => entries.iter().map(|(key, value)| (key.as_str(), text(value))).collect(),
-            _ => Vec::new(),
-        }
+    /// The labels or annotations, as they are written.
+    pub(crate) fn texts_of(&self, field: &str) -> impl Iterator<Item = (&Text, &Tree)> {
+        self.value["metadata"][field].as_map().into_iter().flat_map(TreeMap::iter)
     }
 
     /// Sets the labels or annotations; none removes the field.
-    pub(crate) fn set_texts_of(&mut self, field: &str, entries: Map<String, Value>) {
-        if let Some(Value::Object(metadata)) = self.value.get_mut("metadata") {
-            if entries.is_empty() {
-                metadata.remove(field);
-            } else {
-                metadata.insert(field.to_owned(), Value::Object(entries));
-            }
+    pub(crate) fn set_texts_of(&mut self, field: &str, entries: TreeMap) {
+        let Some(metadata) = self.value.get_mut("metadata").and_then(Tree::as_map_mut) else { return };
+        if entries.is_empty() {
+            metadata.remove(field);
+        } else {
+            metadata.insert(Text::new(field), entries.into());
         }
+    }
+
+    /// Makes all of the value what a way through JSON makes of it.
+    pub(crate) fn pass_through_json(&mut self) {
+        if let Some(plain) = through_json(&self.value) {
+            self.value = plain;
+        }
+    }
+
+    /// Makes every annotation a text as it is written, as kustomize does to each resource whose memory it keeps there.
+    pub(crate) fn make_annotations_texts(&mut self) {
+        if self.texts_of("annotations").all(|(_, value)| value.is_text()) {
+            return;
+        }
+        let entries = self.texts_of("annotations").map(|(key, value)| (key.clone(), raw_text(value).into())).collect();
+        self.set_texts_of("annotations", entries);
     }
 
     /// Makes the map of annotations if kustomize would have one by now, to keep its memory in: a JSON patch finds it there.
     pub(crate) fn show_annotations(&mut self) {
         let has_memory = self.is_generated || self.origin.is_some() || !self.previous.is_empty();
-        if let Some(Value::Object(metadata)) = self.value.get_mut("metadata").filter(|_| has_memory) {
-            let annotations = metadata.entry("annotations").or_insert(Value::Null);
+        if !has_memory {
+            return;
+        }
+        // Where an origin is noted, all annotations are written anew.
+        if self.origin.is_some() {
+            self.make_annotations_texts();
+        }
+        if let Some(metadata) = self.value.get_mut("metadata").and_then(Tree::as_map_mut) {
+            let annotations = metadata.get_or_insert_with("annotations", Tree::map);
             if annotations.is_null() {
-                *annotations = Value::Object(Map::new());
+                *annotations = Tree::map();
             }
         }
     }
 
+    /// Whether `after` says the same, once a validator's label is taken away.
+    pub(crate) fn is_unchanged_in(&self, after: &Self) -> bool {
+        let mut after = after.clone();
+        if after.texts_of("labels").any(|(key, _)| key == VALIDATED_BY) {
+            let labels = after.texts_of("labels").filter(|(key, _)| *key != VALIDATED_BY);
+            let labels = labels.map(|(key, value)| (key.clone(), raw_text(value).into())).collect();
+            after.set_texts_of("labels", labels);
+        }
+        let memory = |resource: &Self| (resource.previous.len(), resource.prefixes.len(), resource.suffixes.len());
+        memory(self) == memory(&after) && (self.value.is_same(&after.value) || self.value.to_value() == after.value.to_value())
+    }
+
     /// Whether its prefixes and suffixes end as the other's do. With `or_none`, one that has none fits all.
     pub(crate) fn affixes_fit(&self, other: &Self, or_none: bool) -> bool {
-        let fits = |a: &[String], b: &[String]| (or_none && (a.is_empty() || b.is_empty())) || same_ending(a, b);
+        let fits = |a: &[Text], b: &[Text]| (or_none && (a.is_empty() || b.is_empty())) || same_ending(a, b);
         fits(&self.prefixes, &other.prefixes) && fits(&self.suffixes, &other.suffixes)
     }
 
     /// The value as it leaves the build: annotations are texts, none of them internal, and `buildMetadata` has added what it was asked for.
-    pub(crate) fn finish(mut self, with_origin: bool, with_transformations: bool) -> Value {
-        let mut annotations: Map<String, Value> = self
-            .texts_of("annotations")
-            .into_iter()
-            .filter(|(key, _)| !INTERNAL.contains(key) && !key.starts_with("internal.config.kubernetes.io/"))
-            .map(|(key, value)| (key.to_owned(), Value::String(value)))
-            .collect();
+    pub(crate) fn finish(mut self, with_origin: bool, with_transformations: bool) -> Tree {
+        let adds = (with_origin && self.origin.is_some()) || (with_transformations && !self.transformations.is_empty());
+        let annotations = &self.value["metadata"]["annotations"];
+        let is_clean = |(key, value): (&Text, &Tree)| value.is_text() && !is_internal(key);
+        let stays = match annotations {
+            Tree::Map(entries) => !entries.is_empty() && entries.iter().all(is_clean),
+            _ => self.value["metadata"].get("annotations").is_none(),
+        };
+        if stays && !adds {
+            return self.value;
+        }
+        let kept = self.texts_of("annotations").filter(|(key, _)| !is_internal(key));
+        let mut entries: TreeMap = kept.map(|(key, value)| (key.clone(), raw_text(value).into())).collect();
         if let Some(origin) = self.origin.take().filter(|_| with_origin) {
-            annotations.insert(origin::ORIGIN.to_owned(), origin.to_annotation().into());
+            entries.insert(Text::new_static(origin::ORIGIN), origin.to_annotation().into());
         }
         if with_transformations && !self.transformations.is_empty() {
-            annotations.insert(origin::TRANSFORMATIONS.to_owned(), origin::transformations(&self.transformations).into());
+            entries.insert(Text::new_static(origin::TRANSFORMATIONS), origin::transformations(&self.transformations).into());
         }
-        self.set_texts_of("annotations", annotations);
+        self.set_texts_of("annotations", entries);
         self.value
     }
 }
+
+fn is_internal(annotation: &str) -> bool {
+    INTERNAL.contains(&annotation) || annotation.starts_with("internal.config.kubernetes.io/")
+}
+
+/// The label that a validator may add.
+const VALIDATED_BY: &str = "validated-by";
 
 /// Annotations that kustomize removes from every output.
 const INTERNAL: &[&str] =
     &[origin::ORIGIN, origin::TRANSFORMATIONS, "config.kubernetes.io/path", "config.kubernetes.io/index", "config.k8s.io/id"];
 
 /// Whether the shorter list is the end of the longer. An empty one is the end of an empty one only.
-fn same_ending(a: &[String], b: &[String]) -> bool {
+fn same_ending(a: &[Text], b: &[Text]) -> bool {
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     if short.is_empty() { long.is_empty() } else { long.ends_with(short) }
 }

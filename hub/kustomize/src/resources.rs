@@ -1,27 +1,101 @@
 //! The resources of a build in their order, no two of one identity, and the ways to find some of them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use shared_manifest::Map;
+use shared_manifest::{Tree, TreeMap};
 
 use crate::id::Id;
 use crate::merge::Schema;
 use crate::problem::Reason;
 use crate::resource::{Behavior, Resource};
 use crate::selector::Selector;
-use crate::value::text;
+use crate::value::{raw_text, set, text};
 
 /// The most objects of one build: what one release may hold (`docs/architecture.md`).
 pub(crate) const OBJECT_LIMIT: usize = 5_000;
 
+/// The most steps of one build, where a step is one transformer, selector or patch looking at one object, or at a KiB of it: 270 transformers
+/// for each of 5,000 objects of 2 KiB. A step costs a fraction of a microsecond.
+pub(crate) const STEP_LIMIT: usize = 4_000_000;
+
+/// In how many places of an object one transformer may put the same text: the field specifications of labels know at most ten.
+const PLACES: usize = 16;
+
+/// How many bytes of an object count as one step.
+const BYTES_OF_A_STEP: usize = 1024;
+
+/// The most bytes that the transformers of one build may write: twice the largest output of a build.
+pub(crate) const WRITTEN_LIMIT: usize = 2 * crate::OUTPUT_LIMIT;
+
+/// The work that went into resources.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    steps: usize,
+    written: usize,
+}
+
+impl Work {
+    /// Counts `count` steps.
+    pub(crate) fn step(&mut self, count: usize) -> Result<(), Reason> {
+        self.steps = self.steps.saturating_add(count);
+        if self.steps <= STEP_LIMIT {
+            return Ok(());
+        }
+        Err(Reason::TooMuch { what: "steps of transformers and patches over objects", limit: STEP_LIMIT, remedy: "split the app" })
+    }
+
+    /// Counts a walk through all of a resource of `bytes`.
+    pub(crate) fn walk(&mut self, bytes: usize) -> Result<(), Reason> {
+        self.step(1 + bytes / BYTES_OF_A_STEP)
+    }
+
+    /// Counts `bytes` that a transformer writes.
+    pub(crate) fn write(&mut self, bytes: usize) -> Result<(), Reason> {
+        self.written = self.written.saturating_add(bytes);
+        if self.written <= WRITTEN_LIMIT {
+            return Ok(());
+        }
+        let what = "bytes written by transformers, patches and replacements";
+        Err(Reason::TooMuch { what, limit: WRITTEN_LIMIT, remedy: "write smaller values, or into fewer places" })
+    }
+
+    /// Adds the work that went into what is added.
+    pub(crate) fn add(&mut self, other: Self) -> Result<(), Reason> {
+        self.step(other.steps)?;
+        self.write(other.written)
+    }
+}
+
 /// An ordered set of resources.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Resources {
     /// What patches are merged by.
     pub(crate) schema: Schema,
+    /// What has been done to the resources.
+    pub(crate) work: Work,
     list: Vec<Resource>,
     /// The identities of `list`, while nobody may have changed them: adding one file after the other must not look at all objects each time.
-    known: Option<BTreeSet<String>>,
+    known: Option<Known>,
+}
+
+/// The places of resources by a hash of their identity; where two hashes are equal, the second is counted up.
+#[derive(Debug, Clone, Default)]
+struct Known(BTreeMap<u64, usize>);
+
+impl Known {
+    /// Notes a resource whose place in `list` is or will be `place`, or gives the one that has its identity.
+    fn add<'l>(&mut self, list: &'l [Resource], resource: &Resource, place: usize) -> Result<(), &'l Resource> {
+        let id = resource.id();
+        let mut hash = id.hash();
+        while let Some(first) = self.0.get(&hash) {
+            if list[*first].id().same(&id) {
+                return Err(&list[*first]);
+            }
+            hash = hash.wrapping_add(1);
+        }
+        self.0.insert(hash, place);
+        Ok(())
+    }
 }
 
 impl Resources {
@@ -32,6 +106,29 @@ impl Resources {
     pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Resource> {
         self.known = None;
         self.list.iter_mut()
+    }
+
+    /// Whether what was read and what was written cannot be more than `limit` bytes: what is written stands in up to a dozen places.
+    pub(crate) fn surely_fit(&self, limit: usize) -> bool {
+        let read: usize = self.list.iter().map(|resource| resource.bytes).sum();
+        read + PLACES * self.work.written < limit
+    }
+
+    /// Counts `times` looks at each of the resources.
+    pub(crate) fn look(&mut self, times: usize) -> Result<(), Reason> {
+        let bytes: usize = self.list.iter().map(|resource| resource.bytes).sum();
+        self.work.step(times.saturating_mul(self.list.len() + bytes / BYTES_OF_A_STEP))
+    }
+
+    /// The resources to change, beside the work to count.
+    pub(crate) fn parts_mut(&mut self) -> (&mut [Resource], &mut Work) {
+        self.known = None;
+        (&mut self.list, &mut self.work)
+    }
+
+    /// The resources to change in everything but their identities.
+    pub(crate) fn contents_mut(&mut self) -> &mut [Resource] {
+        &mut self.list
     }
 
     pub(crate) fn as_slice(&self) -> &[Resource] {
@@ -53,13 +150,16 @@ impl Resources {
 
     /// Puts the resources into another order; `order` holds each index once.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
+        self.known = None;
         let mut slots: Vec<Option<Resource>> = std::mem::take(&mut self.list).into_iter().map(Some).collect();
         self.list = order.iter().filter_map(|index| slots.get_mut(*index).and_then(Option::take)).collect();
     }
 
     /// Drops what patches have deleted.
     pub(crate) fn drop_deleted(&mut self) {
-        self.retain(|resource| !resource.is_deleted());
+        if self.list.iter().any(Resource::is_deleted) {
+            self.retain(|resource| !resource.is_deleted());
+        }
     }
 
     /// Keeps what `keep` says.
@@ -73,12 +173,12 @@ impl Resources {
         if self.list.len() + more.len() > OBJECT_LIMIT {
             return Err(Reason::TooMuch { what: "objects", limit: OBJECT_LIMIT, remedy: "split the app" });
         }
-        let mut known = self.known.take().unwrap_or_else(|| self.list.iter().map(key).collect());
+        let mut known = match self.known.take() {
+            Some(known) => known,
+            None => identities(&self.list).map_err(|(first, second)| duplicate(first, second))?,
+        };
         for resource in more {
-            if !known.insert(key(&resource)) {
-                let first = self.list.iter().find(|first| first.id().same(&resource.id()));
-                return Err(duplicate(first.unwrap_or(&resource), &resource));
-            }
+            known.add(&self.list, &resource, self.list.len()).map_err(|first| duplicate(first, &resource))?;
             self.list.push(resource);
         }
         self.known = Some(known);
@@ -86,20 +186,24 @@ impl Resources {
     }
 
     /// Refuses two resources of one identity.
-    pub(crate) fn check_unique(&self) -> Result<(), Reason> {
-        let mut seen = BTreeMap::new();
-        for resource in &self.list {
-            if let Some(first) = seen.insert(resource.id().key(), resource) {
-                return Err(duplicate(first, resource));
-            }
+    pub(crate) fn check_unique(&mut self) -> Result<(), Reason> {
+        if self.known.is_none() && self.may_hold_one_twice() {
+            self.known = Some(identities(&self.list).map_err(|(first, second)| duplicate(first, second))?);
         }
         Ok(())
+    }
+
+    /// Whether two resources may have one identity.
+    fn may_hold_one_twice(&self) -> bool {
+        let mut hashes: Vec<u64> = self.list.iter().map(|resource| resource.id().hash()).collect();
+        hashes.sort_unstable();
+        hashes.windows(2).any(|pair| pair[0] == pair[1])
     }
 
     /// Adds a generated resource as its behavior says.
     pub(crate) fn absorb(&mut self, mut new: Resource) -> Result<(), Reason> {
         let id = new.id();
-        let matches: Vec<usize> = self.indexes(|resource| resource.ids().any(|known| known.same(&id)));
+        let matches: Vec<usize> = self.indexes(|resource| resource.bears(id.name) && resource.ids().any(|known| known.same(&id)));
         match (matches.as_slice(), new.behavior) {
             ([], Behavior::Create) => self.append(vec![new]),
             ([], _) => Err(Reason::NothingToMerge { id: id.to_string() }),
@@ -129,7 +233,8 @@ impl Resources {
 
     /// The one resource that is or was called `id`.
     pub(crate) fn find(&self, id: &Id<'_>) -> Result<usize, Reason> {
-        let found = self.indexes(|resource| !resource.is_deleted() && resource.ids().any(|known| known.same(id)));
+        let is_it = |resource: &Resource| resource.bears(id.name) && !resource.is_deleted() && resource.ids().any(|known| known.same(id));
+        let found = self.indexes(is_it);
         match found.as_slice() {
             [index] => Ok(*index),
             _ => Err(Reason::PatchTarget { id: id.to_string(), found: found.len() }),
@@ -141,18 +246,21 @@ impl Resources {
         self.indexes(|resource| {
             let (now, first) = (resource.id(), resource.original_id());
             !resource.is_deleted()
-                && (selector.takes_namespace(first.namespace) || selector.takes_namespace(now.namespace))
-                && (selector.takes_name(first.name) || selector.takes_name(now.name))
                 && selector.takes_kind(now.group, now.version, now.kind)
+                && (selector.takes_name(first.name) || selector.takes_name(now.name))
+                && (selector.takes_namespace(first.namespace) || selector.takes_namespace(now.namespace))
                 && selector.takes_metadata(resource)
         })
     }
 }
 
-/// An identity as one text.
-fn key(resource: &Resource) -> String {
-    let (group, version, kind, namespace, name) = resource.id().key();
-    [group, version, kind, namespace, name].join("\n")
+/// The places of all resources by identity, or the first two of one identity.
+fn identities(list: &[Resource]) -> Result<Known, (&Resource, &Resource)> {
+    let mut known = Known::default();
+    for (place, resource) in list.iter().enumerate() {
+        known.add(list, resource, place).map_err(|first| (first, resource))?;
+    }
+    Ok(known)
 }
 
 fn duplicate(first: &Resource, second: &Resource) -> Reason {
@@ -162,10 +270,8 @@ fn duplicate(first: &Resource, second: &Resource) -> Reason {
 /// Gives the replacement the old one's names, history, labels and annotations; its own labels and annotations win.
 fn take_over(new: &mut Resource, old: &Resource) {
     for field in ["labels", "annotations"] {
-        let mut entries = Map::new();
-        for (key, text) in old.texts_of(field).into_iter().chain(new.texts_of(field)) {
-            entries.insert(key.to_owned(), text.into());
-        }
+        let entries = old.texts_of(field).chain(new.texts_of(field));
+        let entries: TreeMap = entries.map(|(key, value)| (key.clone(), raw_text(value).into())).collect();
         new.set_texts_of(field, entries);
     }
     new.set_metadata("name", old.name());
@@ -174,20 +280,18 @@ fn take_over(new: &mut Resource, old: &Resource) {
     new.prefixes.clone_from(&old.prefixes);
     new.suffixes.clone_from(&old.suffixes);
     new.variables.clone_from(&old.variables);
+    new.transformations.clone_from(&old.transformations);
     new.behavior = old.behavior;
     new.needs_hash &= old.needs_hash;
 }
 
 /// Adds the old entries that the new one does not set; an empty result removes the field.
 fn merge_data(new: &mut Resource, old: &Resource, field: &str) {
-    let mut merged = Map::new();
-    for entries in [&old.value[field], &new.value[field]].into_iter().filter_map(|value| value.as_object()) {
-        merged.extend(entries.iter().map(|(key, value)| (key.clone(), text(value).into())));
-    }
-    let Some(fields) = new.value.as_object_mut() else { return };
-    if merged.is_empty() {
+    let entries = [&old.value[field], &new.value[field]].into_iter().filter_map(Tree::as_map).flat_map(TreeMap::iter);
+    let merged: TreeMap = entries.map(|(key, value)| (key.clone(), text(value).into())).collect();
+    if !merged.is_empty() {
+        set(&mut new.value, field, merged.into());
+    } else if let Some(fields) = new.value.as_map_mut() {
         fields.remove(field);
-    } else {
-        fields.insert(field.to_owned(), merged.into());
     }
 }

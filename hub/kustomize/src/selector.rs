@@ -2,30 +2,41 @@
 //! selectors over labels and annotations.
 
 use regex::Regex;
+use shared_manifest::TreeMap;
 
 use crate::fields::Fields;
 use crate::problem::{Fault, Reason};
 use crate::resource::Resource;
+use crate::value::raw;
 
 /// A selector; parts that were left empty take everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Selector {
-    group: Option<Regex>,
-    version: Option<Regex>,
-    kind: Option<Regex>,
-    name: Option<Regex>,
-    namespace: Option<Regex>,
+    group: Option<Pattern>,
+    version: Option<Pattern>,
+    kind: Option<Pattern>,
+    name: Option<Pattern>,
+    namespace: Option<Pattern>,
     labels: LabelSelector,
     annotations: LabelSelector,
     /// Whether the name was given.
     pub(crate) names: bool,
 }
 
+/// A regular expression for all of a text.
+#[derive(Debug, Clone)]
+enum Pattern {
+    /// One that means itself.
+    Text(String),
+    /// Any other.
+    Expression(Regex),
+}
+
 impl Selector {
     /// Reads the fields of a selector.
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Fault> {
         let line = fields.line;
-        let mut part = |name| -> Result<Option<Regex>, Fault> {
+        let mut part = |name| -> Result<Option<Pattern>, Fault> {
             let pattern = fields.text(name)?;
             anchored(&pattern).map_err(|reason| Fault::at(line, reason))
         };
@@ -50,7 +61,8 @@ impl Selector {
 
     /// Whether labels and annotations fit.
     pub(crate) fn takes_metadata(&self, resource: &Resource) -> bool {
-        self.labels.takes(&resource.texts_of("labels")) && self.annotations.takes(&resource.texts_of("annotations"))
+        let field = |field: &'static str| resource.value["metadata"][field].as_map();
+        self.labels.takes(field("labels")) && self.annotations.takes(field("annotations"))
     }
 
     /// Whether it says anything about group, version, kind, name or namespace.
@@ -64,15 +76,21 @@ impl Selector {
     }
 }
 
-fn takes(pattern: &Option<Regex>, text: &str) -> bool {
-    pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+fn takes(pattern: &Option<Pattern>, text: &str) -> bool {
+    pattern.as_ref().is_none_or(|pattern| match pattern {
+        Pattern::Text(wanted) => wanted == text,
+        Pattern::Expression(expression) => expression.is_match(text),
+    })
 }
 
-fn anchored(pattern: &str) -> Result<Option<Regex>, Reason> {
+fn anchored(pattern: &str) -> Result<Option<Pattern>, Reason> {
     if pattern.is_empty() {
         return Ok(None);
     }
-    regular_expression(&format!("^(?:{pattern})$"), pattern).map(Some)
+    if pattern.chars().all(|character| character.is_ascii_alphanumeric() || "-_/:".contains(character)) {
+        return Ok(Some(Pattern::Text(pattern.to_owned())));
+    }
+    regular_expression(&format!("^(?:{pattern})$"), pattern).map(|expression| Some(Pattern::Expression(expression)))
 }
 
 /// Compiles `expression`, shown as `written` in messages. The regex crate's own size limit bounds the work.
@@ -111,14 +129,15 @@ impl LabelSelector {
         split_outside_parentheses(text).into_iter().map(|part| requirement(part).map_err(refused)).collect::<Result<_, _>>().map(Self)
     }
 
-    fn takes(&self, entries: &[(&str, String)]) -> bool {
+    fn takes(&self, entries: Option<&TreeMap>) -> bool {
         self.0.iter().all(|requirement| {
-            let value = entries.iter().find(|(key, _)| *key == requirement.key).map(|(_, value)| value);
+            let value = entries.and_then(|entries| entries.get(&requirement.key)).map(raw);
+            let holds = |values: &[String], value: &str| values.iter().any(|one| one == value);
             match (&requirement.test, value) {
                 (Test::Exists, value) => value.is_some(),
                 (Test::Absent, value) => value.is_none(),
-                (Test::In(wanted), value) => value.is_some_and(|value| wanted.contains(value)),
-                (Test::NotIn(unwanted), value) => value.is_none_or(|value| !unwanted.contains(value)),
+                (Test::In(wanted), value) => value.is_some_and(|value| holds(wanted, value)),
+                (Test::NotIn(unwanted), value) => value.is_none_or(|value| !holds(unwanted, value)),
                 (Test::Above(bound), value) => value.and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value > *bound),
                 (Test::Below(bound), value) => value.and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value < *bound),
             }
@@ -182,7 +201,7 @@ mod tests {
 
     #[test]
     fn label_selectors_read_as_kubernetes_reads_them() {
-        let labels = [("app", "web".to_owned()), ("tier", "2".to_owned())];
+        let labels: TreeMap = [("app".into(), "web".into()), ("tier".into(), 2.into())].into_iter().collect();
         for (selector, takes) in [
             ("", true),
             ("app=web", true),
@@ -197,7 +216,7 @@ mod tests {
             ("tier>1", true),
             ("tier<2", false),
         ] {
-            assert_eq!(LabelSelector::parse(selector).expect(selector).takes(&labels), takes, "{selector}");
+            assert_eq!(LabelSelector::parse(selector).expect(selector).takes(Some(&labels)), takes, "{selector}");
         }
         for selector in ["a b", "app in web", "tier>x", "app of (a)"] {
             assert!(LabelSelector::parse(selector).is_err(), "{selector}");

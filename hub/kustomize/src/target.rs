@@ -1,20 +1,23 @@
 //! One kustomization after the other, from the bases to the one that is asked for: collect, generate, transform; and at the end what concerns
 //! the whole: hashes, references, variables, order.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use shared_manifest::Value;
+use hub_tree::TreePath;
+use shared_manifest::Tree;
 
+use crate::base::Base;
 use crate::config::Config;
 use crate::configure;
 use crate::documents::read_resources;
-use crate::field_spec::{FieldSpec, merge};
+use crate::field_spec::{FieldSpec, FieldSpecs, merge};
 use crate::fields::Spot;
 use crate::generate::config_map::config_map;
 use crate::generate::secret::secret;
 use crate::id::Gvk;
-use crate::kustomization::{Kustomization, OpenApi};
+use crate::kustomization::{BuildMetadata, Kustomization, Noted, OpenApi};
+use crate::layers::{Layers, made_up};
 use crate::loader::{Found, Loader};
 use crate::merge::Schema;
 use crate::origin::{ConfiguredBy, Origin};
@@ -24,25 +27,25 @@ use crate::resources::Resources;
 use crate::transform::Transformer;
 use crate::transform::affix::{Affix, Side};
 use crate::transform::annotations::Annotations;
-use crate::transform::hash::Hash;
+use crate::transform::hash::{Hash, Hashed};
 use crate::transform::images::Images;
 use crate::transform::labels::Labels;
 use crate::transform::name_reference::NameReferences;
 use crate::transform::namespace::{Namespace, Subjects};
 use crate::transform::replicas::Replicas;
 use crate::transform::variables::{Variable, Variables};
-use crate::value::size;
+use crate::value::{fits, raw, text};
 
 /// How many kustomizations one build may read, each counted as often as it is included: two thousand apps of one file each. It bounds trees
 /// that include every base twice at every level.
 const TARGET_LIMIT: usize = 2_000;
 
 /// What a kustomization hands to the one that includes it.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Accumulated {
     pub(crate) resources: Resources,
     /// `None` until the first kustomization has added its own.
-    config: Option<Cow<'static, Config>>,
+    config: Option<Arc<Config>>,
     variables: BTreeMap<String, Variable>,
 }
 
@@ -50,7 +53,8 @@ pub(crate) struct Accumulated {
 #[derive(Default)]
 pub(crate) struct Build {
     pub(crate) warnings: Vec<Warning>,
-    targets: usize,
+    /// The directories of the kustomizations that were loaded, each as often as it was, with how many led there.
+    entered: Vec<(TreePath, usize)>,
     /// The schema that the first kustomization that was loaded and names one has set, for all that are transformed from then on: kustomize
     /// keeps it in a global variable.
     schema: Option<Schema>,
@@ -60,25 +64,30 @@ pub(crate) struct Build {
 
 /// A kustomization, where it reads from, and what `buildMetadata` calls the way there.
 struct Target<'a> {
-    kustomization: Kustomization,
+    kustomization: Arc<Noted>,
+    /// The file that it was read from.
+    file: TreePath,
+    /// What the outermost kustomization asks for.
+    metadata: BuildMetadata,
     loader: Loader<'a>,
     origin: Option<Origin>,
 }
 
 impl Accumulated {
-    fn add_config(&mut self, more: Cow<'static, Config>) -> Result<(), Reason> {
-        match (&mut self.config, more) {
-            (Some(Cow::Borrowed(_)), Cow::Borrowed(_)) => Ok(()),
-            (Some(config), more) => config.to_mut().merge(&more),
-            (none, Cow::Borrowed(built_in)) => {
-                *none = Some(Cow::Borrowed(built_in));
+    fn add_config(&mut self, more: Arc<Config>) -> Result<(), Reason> {
+        match &mut self.config {
+            // Other specifications are merged with themselves even where an earlier build has shared them: that may be refused.
+            Some(config) if Arc::ptr_eq(config, &more) && Config::is_built_in(&more) => Ok(()),
+            Some(config) => Arc::make_mut(config).merge(&more),
+            none => {
+                *none = Some(more);
                 Ok(())
             }
-            (none, Cow::Owned(more)) => none.insert(Cow::Owned(Config::default())).to_mut().merge(&more),
         }
     }
 
     fn add(&mut self, other: Self) -> Result<(), Fault> {
+        self.resources.work.add(other.resources.work)?;
         self.resources.append(other.resources.into_vec())?;
         if let Some(config) = other.config {
             self.add_config(config)?;
@@ -98,55 +107,83 @@ impl Accumulated {
 
 impl Build {
     /// Builds the kustomization in `loader`'s directory, references and order included.
-    pub(crate) fn run(&mut self, loader: Loader<'_>) -> Result<Vec<(Value, Place)>, Fault> {
-        let mut target = self.load(loader, None)?;
-        let metadata = target.kustomization.metadata;
-        if metadata != crate::kustomization::BuildMetadata::default() {
+    pub(crate) fn run(&mut self, loader: Loader<'_>, layers: Option<&Layers>) -> Result<Vec<(Tree, Place)>, Fault> {
+        let mut target = match layers {
+            None => self.load(loader, None)?,
+            Some(layers) => self.load_under(layers, loader)?,
+        };
+        target.metadata = target.kustomization().metadata;
+        if target.metadata != BuildMetadata::default() {
             target.origin = Some(Origin::default());
         }
-        let file = target.kustomization.file.clone();
-        let mut accumulated = self.accumulate(&target, Accumulated::default()).map_err(|fault| fault.through(&file))?;
-        self.conclude(&target, &mut accumulated).map_err(|fault| fault.through(&file))?;
+        let mut accumulated = self.accumulate(&target, Accumulated::default()).map_err(|fault| fault.through(&target.file))?;
+        self.conclude(&target, &mut accumulated).map_err(|fault| fault.through(&target.file))?;
+        // What `buildMetadata` writes and what field specifications of the user's lead to is not counted.
+        let is_plain = target.metadata == BuildMetadata::default() && accumulated.config.as_ref().is_none_or(Config::is_built_in);
+        let surely_fits = is_plain && accumulated.resources.surely_fit(crate::OUTPUT_LIMIT);
         let finish = |resource: Resource| {
             let place = resource.place.clone();
-            (resource.finish(metadata.origin, metadata.transformations), place)
+            (resource.finish(target.metadata.origin, target.metadata.transformations), place)
         };
-        Ok(accumulated.resources.into_vec().into_iter().map(finish).collect())
+        let finished: Vec<(Tree, Place)> = accumulated.resources.into_vec().into_iter().map(finish).collect();
+        let mut left = crate::OUTPUT_LIMIT;
+        if surely_fits || finished.iter().all(|(tree, _)| fits(tree, &mut left)) { Ok(finished) } else { Err(too_big().into()) }
     }
 
     /// What is done once, when everything is there.
     fn conclude(&mut self, target: &Target<'_>, accumulated: &mut Accumulated) -> Result<(), Fault> {
         let resources = &mut accumulated.resources;
-        let config = accumulated.config.as_deref().unwrap_or_else(|| Config::built_in());
+        let config = accumulated.config.clone().unwrap_or_else(Config::built_in);
         Hash.apply(resources)?;
-        NameReferences { references: &config.names }.apply(resources)?;
+        NameReferences { references: &config.names, referrers: &config.referrers }.apply(resources)?;
         Variables { variables: &accumulated.variables, fields: &config.variables }.apply(resources)?;
-        resources.retain(|resource| !is_local(resource));
-        target.kustomization.sort.clone().unwrap_or_default().apply(resources)?;
-        if target.kustomization.metadata.managed_by {
+        if resources.iter().any(is_local) {
+            resources.retain(|resource| !is_local(resource));
+        }
+        target.kustomization().sort.clone().unwrap_or_default().apply(resources)?;
+        if target.metadata.managed_by {
             let labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), "kustomize-v5.8.1".to_owned())]);
-            Labels { labels, fields: vec![own_labels()] }.apply(resources)?;
+            Labels { labels, fields: FieldSpecs::new(vec![own_labels()]) }.apply(resources)?;
         }
         Ok(())
     }
 
     fn load<'a>(&mut self, loader: Loader<'a>, origin: Option<Origin>) -> Result<Target<'a>, Fault> {
-        self.targets += 1;
-        if self.targets > TARGET_LIMIT {
+        self.entered.push((loader.root.clone(), loader.depth()));
+        if self.entered.len() > TARGET_LIMIT {
             return Err(Reason::TooMuch { what: "kustomizations in one build", limit: TARGET_LIMIT, remedy: "split the app" }.into());
         }
-        let (file, node, notes) = loader.kustomization()?;
-        self.warnings.extend(notes.into_iter().map(|text| Warning { file: file.clone(), text }));
-        let kustomization = Kustomization::read(&file, &node, &mut self.warnings).map_err(|fault| fault.in_file(&file))?;
+        let found = loader.kustomization()?;
+        self.target(found, loader, origin)
+    }
+
+    /// Loads the outermost kustomization with what is laid over it. Where there is none, one is made up.
+    fn load_under<'a>(&mut self, layers: &Layers, loader: Loader<'a>) -> Result<Target<'a>, Fault> {
+        let (file, (own, notes)) = match loader.kustomization() {
+            Ok((file, found)) => (file, found.as_ref().clone()),
+            Err(fault) if matches!(*fault.reason, Reason::NoKustomization { .. }) => (loader.root.clone(), (made_up(&loader)?, Vec::new())),
+            Err(fault) => return Err(fault),
+        };
+        let under = layers.over(own, &loader).map_err(|fault| fault.in_file(&file))?;
+        self.target((file, Arc::new((under, notes))), loader, None)
+    }
+
+    fn target<'a>(
+        &mut self,
+        (file, kustomization): (TreePath, Arc<Noted>),
+        loader: Loader<'a>,
+        origin: Option<Origin>,
+    ) -> Result<Target<'a>, Fault> {
+        self.warnings.extend(kustomization.1.iter().map(|text| Warning { file: file.clone(), text: text.clone() }));
         if self.schema.is_none() {
-            self.schema = schema(&kustomization.openapi, &loader, self.has_used_built_in).map_err(|fault| fault.in_file(&file))?;
+            self.schema = schema(&kustomization.0.openapi, &loader, self.has_used_built_in).map_err(|fault| fault.in_file(&file))?;
         }
-        Ok(Target { kustomization, loader, origin })
+        Ok(Target { kustomization, file, metadata: BuildMetadata::default(), loader, origin })
     }
 
     /// Adds what one kustomization says to `accumulated`, which holds the resources of the kustomization around it if this is a component.
     fn accumulate(&mut self, target: &Target<'_>, mut accumulated: Accumulated) -> Result<Accumulated, Fault> {
-        let kustomization = &target.kustomization;
+        let kustomization = target.kustomization();
         self.add_resources(target, &kustomization.resources, "resources", &mut accumulated)?;
         accumulated.add_config(self.configuration(target)?)?;
         self.generate(target, &mut accumulated)?;
@@ -154,9 +191,9 @@ impl Build {
             accumulated = self.add_component(target, path, accumulated)?;
         }
         self.transform(target, &mut accumulated)?;
-        let total: usize = accumulated.resources.iter().map(|resource| size(&resource.value)).sum();
-        if total > crate::OUTPUT_LIMIT {
-            return Err(Reason::TooMuch { what: "bytes of objects", limit: crate::OUTPUT_LIMIT, remedy: "split the app" }.into());
+        self.validate(target, &mut accumulated)?;
+        if accumulated.resources.iter().map(|resource| resource.bytes).sum::<usize>() > crate::OUTPUT_LIMIT {
+            return Err(too_big().into());
         }
         for variable in &kustomization.variables {
             variable.mark(&mut accumulated.resources)?;
@@ -190,8 +227,8 @@ impl Build {
     ) -> Result<(), Fault> {
         let origin = target.origin.as_ref().map(|origin| origin.append(&path.value));
         match target.loader.resource(&path.value, field)? {
-            Found::File(file, text) => {
-                let mut resources = read_resources(&text, &file, 0)?;
+            Found::File(file) => {
+                let mut resources = target.loader.resources(&file)?;
                 for resource in &mut resources {
                     resource.origin.clone_from(&origin);
                     self.has_used_built_in |= self.schema.is_none() && !Schema::default().knows(&resource.value);
@@ -199,12 +236,49 @@ impl Build {
                 Ok(accumulated.resources.append(resources)?)
             }
             Found::Directory(loader) => {
-                let inner = self.load_inner(target, loader, origin, false)?;
-                let file = &inner.kustomization.file;
-                let added = self.accumulate(&inner, Accumulated::default()).map_err(|fault| fault.through(file))?;
+                let is_shared = loader.files.keeps_bases() && self.schema.is_none() && origin.is_none();
+                let added = if is_shared { self.shared_base(target, loader)? } else { self.base(target, loader, origin)? };
                 accumulated.add(added)
             }
         }
+    }
+
+    /// What the kustomization in `loader`'s directory comes to.
+    fn base(&mut self, target: &Target<'_>, loader: Loader<'_>, origin: Option<Origin>) -> Result<Accumulated, Fault> {
+        let inner = self.load_inner(target, loader, origin, false)?;
+        self.accumulate(&inner, Accumulated::default()).map_err(|fault| fault.through(&inner.file))
+    }
+
+    /// As [`Build::base`], which is not run where an earlier build has done it and would do the same now.
+    fn shared_base(&mut self, target: &Target<'_>, loader: Loader<'_>) -> Result<Accumulated, Fault> {
+        let key = loader.base_key(self.has_used_built_in);
+        let (files, reader, root, depth) = (loader.files, loader.reader, loader.root.clone(), loader.depth());
+        if let Some(base) = files.base(&key)
+            && self.entered.len() + base.entered.len() <= TARGET_LIMIT
+            && base.holds(&loader, reader)
+        {
+            self.entered.extend(base.entered.iter().map(|(directory, below)| (directory.clone(), depth + below)));
+            self.warnings.extend(base.warnings.iter().cloned());
+            self.has_used_built_in = base.has_used_built_in;
+            return Ok(base.accumulated.clone());
+        }
+        let (entered, warnings) = (self.entered.len(), self.warnings.len());
+        let (accumulated, observed) = reader.observe(&root, || self.base(target, loader, None));
+        let mut accumulated = accumulated?;
+        if let Some(observed) = observed.filter(|_| self.schema.is_none()) {
+            for resource in accumulated.resources.contents_mut().iter_mut().filter(|resource| resource.needs_hash) {
+                resource.hashed = Hashed::of(&resource.value);
+            }
+            let base = Base {
+                accumulated: accumulated.clone(),
+                warnings: self.warnings[warnings..].to_vec(),
+                has_used_built_in: self.has_used_built_in,
+                entered: self.entered[entered..].iter().map(|(directory, at)| (directory.clone(), at - depth)).collect(),
+                observed,
+            };
+            base.keep(key, files);
+        }
+        Ok(accumulated)
     }
 
     fn add_component(&mut self, target: &Target<'_>, path: &Spot<String>, accumulated: Accumulated) -> Result<Accumulated, Fault> {
@@ -215,8 +289,8 @@ impl Build {
         };
         let origin = target.origin.as_ref().map(|origin| origin.append(&path.value));
         let inner = self.load_inner(target, loader, origin, true).map_err(|fault| fault.or_line(path.line))?;
-        let file = &inner.kustomization.file;
-        let accumulated = self.accumulate(&inner, accumulated).map_err(|fault| fault.through(file))?;
+        let file = &inner.file;
+        let mut accumulated = self.accumulate(&inner, accumulated).map_err(|fault| fault.through(file))?;
         accumulated.resources.check_unique().map_err(|reason| Fault::at(path.line, reason))?;
         Ok(accumulated)
     }
@@ -231,8 +305,8 @@ impl Build {
     ) -> Result<Target<'a>, Fault> {
         let directory = loader.root.clone();
         let mut inner = self.load(loader, origin)?;
-        inner.kustomization.metadata = target.kustomization.metadata;
-        match (inner.kustomization.is_component, as_component) {
+        inner.metadata = target.metadata;
+        match (inner.kustomization().is_component, as_component) {
             (true, false) => Err(Reason::WrongList { directory, found: "Component", belongs: "components" }.into()),
             (false, true) => Err(Reason::WrongList { directory, found: "Kustomization", belongs: "resources" }.into()),
             _ => Ok(inner),
@@ -240,27 +314,27 @@ impl Build {
     }
 
     /// The built-in field specifications with what the kustomization adds.
-    fn configuration(&self, target: &Target<'_>) -> Result<Cow<'static, Config>, Fault> {
-        let kustomization = &target.kustomization;
-        let mut config = Cow::Borrowed(Config::built_in());
+    fn configuration(&self, target: &Target<'_>) -> Result<Arc<Config>, Fault> {
+        let kustomization = target.kustomization();
+        let mut config = Config::built_in();
         for path in &kustomization.configurations {
             if let Some((file, node)) = configure::document(&target.loader, path, "configurations")? {
                 let more = Config::read(&node).map_err(|fault| fault.in_file(&file))?;
-                config.to_mut().merge(&more).map_err(|reason| Fault::from(reason).in_file(&file))?;
+                Arc::make_mut(&mut config).merge(&more).map_err(|reason| Fault::from(reason).in_file(&file))?;
             }
         }
         for path in &kustomization.crds {
             if let Some((file, node)) = configure::document(&target.loader, path, "crds")? {
                 let more = Config::read_crds(&node.to_value()).map_err(|reason| Fault::from(reason).in_file(&file))?;
-                config.to_mut().merge(&more).map_err(|reason| Fault::from(reason).in_file(&file))?;
+                Arc::make_mut(&mut config).merge(&more).map_err(|reason| Fault::from(reason).in_file(&file))?;
             }
         }
         Ok(config)
     }
 
     fn generate(&mut self, target: &Target<'_>, accumulated: &mut Accumulated) -> Result<(), Fault> {
-        let kustomization = &target.kustomization;
-        let place = |line| Place { file: kustomization.file.clone(), line };
+        let kustomization = target.kustomization();
+        let place = |line| Place { file: target.file.clone(), line };
         let mut made: Vec<(u32, Resource)> = Vec::new();
         for arguments in &kustomization.config_maps {
             let all = arguments.clone().with_global(&kustomization.generator_options);
@@ -285,28 +359,51 @@ impl Build {
     }
 
     fn transform(&mut self, target: &Target<'_>, accumulated: &mut Accumulated) -> Result<(), Fault> {
-        let config = accumulated.config.clone().unwrap_or_default();
-        let built_in = |kind| target.origin.as_ref().map(|origin| origin.built_in(target.kustomization.file.name(), kind));
-        let mut steps: Vec<(Box<dyn Transformer>, Option<Origin>)> =
-            transformers(target, &config)?.into_iter().map(|(step, kind)| (step, built_in(kind))).collect();
-        for configuration in self.plugins(target, &target.kustomization.transformers, "transformers")? {
+        let config = accumulated.config.clone().unwrap_or_else(Config::built_in);
+        let mut steps = transformers(target, &config)?;
+        let built_in = |kind| target.origin.as_ref().map(|origin| origin.built_in(target.file.name(), kind));
+        for configuration in self.plugins(target, &target.kustomization().transformers, "transformers")? {
             let step = configure::transformer(&configuration, &target.loader).map_err(|fault| fault.in_file(&configuration.place.file))?;
-            steps.push((step, plugin_origin(&configuration)));
+            steps.push(Step { step, maker: Maker::Configured(plugin_origin(&configuration)), times: 1 });
         }
-        let merges = !target.kustomization.strategic_patches.is_empty() || !target.kustomization.patches.is_empty();
+        let merges = !target.kustomization().strategic_patches.is_empty() || !target.kustomization().patches.is_empty();
         self.has_used_built_in |= self.schema.is_none() && merges;
         accumulated.resources.schema = self.schema.clone().unwrap_or_default();
-        for (step, origin) in steps {
+        for Step { step, maker, times } in steps {
             step.apply(&mut accumulated.resources)?;
+            let origin = match maker {
+                Maker::Field(kind) => built_in(kind),
+                Maker::Configured(origin) => origin,
+            };
             if let Some(origin) = origin {
-                for resource in accumulated.resources.iter_mut() {
-                    match resource.origin {
-                        None => resource.origin = Some(origin.clone()),
-                        Some(_) => resource.transformations.push(origin.clone()),
-                    }
+                for resource in accumulated.resources.contents_mut() {
+                    let more = std::iter::repeat_n(&origin, times);
+                    let first = more.skip(usize::from(resource.origin.is_none()));
+                    resource.origin.get_or_insert_with(|| origin.clone());
+                    resource.transformations.extend(first.cloned());
                 }
             }
             accumulated.resources.drop_deleted();
+        }
+        Ok(())
+    }
+
+    /// Runs what `validators` lists: transformers that must not change anything but the label `validated-by`.
+    fn validate(&mut self, target: &Target<'_>, accumulated: &mut Accumulated) -> Result<(), Fault> {
+        for configuration in self.plugins(target, &target.kustomization().validators, "validators")? {
+            let step = configure::transformer(&configuration, &target.loader).map_err(|fault| fault.in_file(&configuration.place.file))?;
+            let before = accumulated.resources.clone();
+            let refused = |problem: String| {
+                let validator = configuration.id().to_string();
+                Fault::at(configuration.place.line, Reason::Validator { validator, problem }).in_file(&configuration.place.file)
+            };
+            step.apply(&mut accumulated.resources).map_err(|fault| refused(format!("refuses: {}", fault.reason)))?;
+            accumulated.resources.drop_deleted();
+            let is_same = |(before, after): (&Resource, &Resource)| before.is_unchanged_in(after);
+            if before.len() != accumulated.resources.len() || !before.iter().zip(accumulated.resources.iter()).all(is_same) {
+                let problem = "changes resources; it may only look at them: list it under `transformers`";
+                return Err(refused(problem.to_owned()));
+            }
         }
         Ok(())
     }
@@ -320,9 +417,9 @@ impl Build {
                 paths.push(entry.clone());
                 continue;
             }
-            let mut resources = read_resources(&entry.value, &target.kustomization.file, entry.line)?;
+            let mut resources = read_resources(&entry.value, &target.file, entry.line)?;
             for resource in &mut resources {
-                resource.origin = target.origin.as_ref().map(|origin| origin.append(target.kustomization.file.name()));
+                resource.origin = target.origin.as_ref().map(|origin| origin.append(target.file.name()));
             }
             inline.resources.append(resources)?;
         }
@@ -332,8 +429,12 @@ impl Build {
 }
 
 impl Target<'_> {
+    fn kustomization(&self) -> &Kustomization {
+        &self.kustomization.0
+    }
+
     fn with_origin(&self, mut resource: Resource, kind: &str) -> Resource {
-        resource.origin = self.origin.as_ref().map(|origin| origin.built_in(self.kustomization.file.name(), kind));
+        resource.origin = self.origin.as_ref().map(|origin| origin.built_in(self.file.name(), kind));
         resource
     }
 }
@@ -345,32 +446,48 @@ fn schema(openapi: &OpenApi, loader: &Loader<'_>, with_built_in: bool) -> Result
     Ok(document.map(|(_, node)| Schema::from_openapi(&node.to_value(), with_built_in)))
 }
 
-/// A transformer and its kind.
-type Step = (Box<dyn Transformer>, &'static str);
+/// A transformer, and what `buildMetadata` says of it.
+struct Step {
+    step: Box<dyn Transformer>,
+    maker: Maker,
+    /// How many transformers it is to kustomize.
+    times: usize,
+}
 
-/// The transformers that the fields of a kustomization ask for, in kustomize's order, each with its kind.
+/// What a transformer comes from.
+enum Maker {
+    /// A field of the kustomization; the kind of transformer it makes.
+    Field(&'static str),
+    /// A resource that `transformers` lists.
+    Configured(Option<Origin>),
+}
+
+/// The transformers that the fields of a kustomization ask for, in kustomize's order.
 fn transformers(target: &Target<'_>, config: &Config) -> Result<Vec<Step>, Fault> {
-    let kustomization = &target.kustomization;
-    let (loader, file) = (&target.loader, &kustomization.file);
+    let kustomization = target.kustomization();
+    let (loader, file) = (&target.loader, &target.file);
     let mut steps: Vec<Step> = Vec::new();
+    let mut add = |step: Box<dyn Transformer>, kind| steps.push(Step { step, maker: Maker::Field(kind), times: 1 });
     if !kustomization.strategic_patches.is_empty() {
         let step = configure::strategic_patches(&kustomization.strategic_patches, loader, file)?;
-        steps.push((Box::new(step), "PatchStrategicMergeTransformer"));
+        add(Box::new(step), "PatchStrategicMergeTransformer");
     }
     for patch in &kustomization.patches {
-        steps.push((Box::new(At { line: patch.line, step: configure::patches(patch, loader, file)? }), "PatchTransformer"));
+        let at = At { line: patch.line, layer: patch.layer, step: () };
+        let step = configure::patches(patch, loader, file).map_err(|fault| at.locate(fault))?;
+        add(Box::new(At { line: at.line, layer: at.layer, step }), "PatchTransformer");
     }
     if !kustomization.namespace.is_empty() {
-        let (namespace, fields) = (kustomization.namespace.clone(), config.namespace.clone());
+        let (namespace, fields) = (kustomization.namespace.as_str().into(), config.namespace.clone());
         let step = Namespace { namespace, fields, unset_only: false, subjects: Subjects::Default };
-        steps.push((Box::new(step), "NamespaceTransformer"));
+        add(Box::new(step), "NamespaceTransformer");
     }
     for (side, text, fields, kind) in [
         (Side::Prefix, &kustomization.name_prefix, &config.name_prefix, "PrefixTransformer"),
         (Side::Suffix, &kustomization.name_suffix, &config.name_suffix, "SuffixTransformer"),
     ] {
         if !text.is_empty() {
-            steps.push((Box::new(Affix { side, text: text.clone(), fields: fields.clone() }), kind));
+            add(Box::new(Affix { side, text: text.as_str().into(), fields: fields.clone() }), kind);
         }
     }
     for label in &kustomization.labels {
@@ -384,41 +501,57 @@ fn transformers(target: &Target<'_>, config: &Config) -> Result<Vec<Step>, Fault
             }
             merge(&mut fields, &[own_labels()])?;
         }
-        steps.push((Box::new(Labels { labels: label.pairs.clone(), fields }), "LabelTransformer"));
+        add(Box::new(Labels { labels: label.pairs.clone(), fields }), "LabelTransformer");
     }
     if !kustomization.labels.is_empty() || !kustomization.common_labels.is_empty() {
         let (labels, fields) = (kustomization.common_labels.clone(), config.common_labels.clone());
-        steps.push((Box::new(Labels { labels, fields }), "LabelTransformer"));
+        add(Box::new(Labels { labels, fields }), "LabelTransformer");
     }
     if !kustomization.common_annotations.is_empty() {
         let (annotations, fields) = (kustomization.common_annotations.clone(), config.common_annotations.clone());
-        steps.push((Box::new(Annotations { annotations, fields }), "AnnotationsTransformer"));
+        add(Box::new(Annotations { annotations, fields }), "AnnotationsTransformer");
     }
     for patch in &kustomization.json_patches {
-        steps.push((Box::new(At { line: patch.line, step: configure::json_patches(patch, loader, file)? }), "PatchJson6902Transformer"));
+        add(
+            Box::new(At { line: patch.line, layer: None, step: configure::json_patches(patch, loader, file)? }),
+            "PatchJson6902Transformer",
+        );
     }
     for replica in &kustomization.replicas {
         let step = Replicas { replica: replica.clone(), fields: config.replicas.clone() };
-        steps.push((Box::new(step), "ReplicaCountTransformer"));
+        add(Box::new(step), "ReplicaCountTransformer");
     }
-    for image in &kustomization.images {
-        steps.push((Box::new(Images { image: image.clone(), fields: config.images.clone() }), "ImageTagTransformer"));
+    let images = &kustomization.images;
+    if !images.is_empty() {
+        let step = Box::new(Images { images: images.clone(), fields: config.images.clone() });
+        steps.push(Step { step, maker: Maker::Field("ImageTagTransformer"), times: images.len() });
     }
     if !kustomization.replacements.is_empty() {
-        steps.push((Box::new(configure::replacements(&kustomization.replacements, loader)?), "ReplacementTransformer"));
+        let step = Box::new(configure::replacements(&kustomization.replacements, loader)?);
+        steps.push(Step { step, maker: Maker::Field("ReplacementTransformer"), times: 1 });
     }
     Ok(steps)
 }
 
-/// A transformer whose problems belong to a line of the kustomization.
+/// A transformer whose problems belong to a line of the kustomization, or to a patch that is laid over it.
 struct At<T> {
     line: u32,
+    layer: Option<usize>,
     step: T,
+}
+
+impl<T> At<T> {
+    fn locate(&self, fault: Fault) -> Fault {
+        match self.layer {
+            Some(layer) => fault.in_layer(format!("patches[{layer}]")),
+            None => fault.or_line(self.line),
+        }
+    }
 }
 
 impl<T: Transformer> Transformer for At<T> {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
-        self.step.apply(resources).map_err(|fault| fault.or_line(self.line))
+        self.step.apply(resources).map_err(|fault| self.locate(fault))
     }
 }
 
@@ -426,18 +559,21 @@ fn own_labels() -> FieldSpec {
     FieldSpec::new(Gvk::default(), "metadata/labels", true)
 }
 
+fn too_big() -> Reason {
+    Reason::TooMuch { what: "bytes of objects", limit: crate::OUTPUT_LIMIT, remedy: "split the app" }
+}
+
 /// Whether the resource is for kustomize only.
 fn is_local(resource: &Resource) -> bool {
-    let annotation = &resource.value["metadata"]["annotations"]["config.kubernetes.io/local-config"];
-    !annotation.is_null() && *annotation != "false"
+    let annotation = resource.value["metadata"]["annotations"].get("config.kubernetes.io/local-config");
+    annotation.is_some_and(|annotation| text(annotation) != "false")
 }
 
 /// The origin of what the configuration `resource` makes or changes.
 fn plugin_origin(resource: &Resource) -> Option<Origin> {
     let configured_in = resource.origin.as_ref()?.path.clone();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let configured_by = ConfiguredBy {
-        api_version: text(&resource.value["apiVersion"]),
+        api_version: raw(&resource.value["apiVersion"]).to_owned(),
         kind: resource.kind().to_owned(),
         name: resource.name().to_owned(),
         namespace: resource.namespace().to_owned(),

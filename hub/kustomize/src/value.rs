@@ -1,78 +1,186 @@
 //! Small questions to a value that several transformers ask: its text, its type, its path.
 
-use shared_manifest::{Map, Value};
+use shared_manifest::{Text, Tree, TreeMap, YamlBudget, YamlMode, parse_trees, write_yaml};
 
-/// The text of a scalar as YAML would show it; lists and maps have none.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(flag) => flag.to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+/// What stands in the source of a scalar; lists and maps have no text. It is kyaml's `node.Value`.
+pub(crate) fn raw(value: &Tree) -> &str {
+    value.written().map_or("", Text::as_str)
+}
+
+/// As [`raw`], but null has no text either, however it is written. It is kyaml's `GetValue`.
+pub(crate) fn text(value: &Tree) -> &str {
+    if value.is_null() { "" } else { raw(value) }
+}
+
+/// Up to this many fields, comparing each for equality is quicker than halving: most keys differ in length already.
+const FEW: usize = 16;
+
+/// A field of a map, quicker than the map's own search where it has few.
+pub(crate) fn field<'a>(value: &'a Tree, name: &str) -> Option<&'a Tree> {
+    let fields = value.as_map()?;
+    if fields.len() > FEW {
+        return fields.get(name);
+    }
+    fields.iter().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
+}
+
+/// The text of a scalar, to keep; as [`raw`].
+pub(crate) fn raw_text(value: &Tree) -> Text {
+    value.written().cloned().unwrap_or_default()
+}
+
+/// The value of a text without quotes.
+pub(crate) fn plain(text: &str) -> Tree {
+    let number = Tree::Number(text.into());
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Tree::Null(text.into()),
+        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Tree::Bool(text.into()),
+        _ if number.number().is_some() => number,
+        _ if Tree::Date(text.into()).to_value() != text => Tree::Date(text.into()),
+        _ => text.into(),
     }
 }
 
-/// Whether `value` is a scalar whose text is `wanted`, without making that text.
-pub(crate) fn has_text(value: &Value, wanted: &str) -> bool {
-    match value {
-        Value::String(text) => text == wanted,
-        Value::Bool(_) | Value::Number(_) => text(value) == wanted,
-        Value::Null | Value::Array(_) | Value::Object(_) => wanted.is_empty(),
+/// What `text` is where `old` stood: kustomize keeps the quotes of a scalar that it sets without a type.
+pub(crate) fn restyled(old: &Tree, text: &str) -> Tree {
+    if matches!(old, Tree::Quoted(_)) { Tree::Quoted(text.into()) } else { plain(text) }
+}
+
+/// What `new` is where `old` stood: kustomize keeps the quotes of a scalar that it sets, or that it had none, and `new` its type.
+pub(crate) fn in_quotes_of(old: &Tree, new: Tree) -> Tree {
+    match (old, new) {
+        (_, new) if is_collection(&new) => new,
+        (Tree::Quoted(_), new) => Tree::Quoted(raw_text(&new)),
+        (_, Tree::Quoted(text)) => Tree::String(text),
+        (_, new) => new,
     }
 }
+
+/// A text that is set where nothing stands: in quotes if YAML 1.1 takes it for something else without them.
+pub(crate) fn new_text(text: Text) -> Tree {
+    if is_text_to_yaml_1_1(&text) { Tree::String(text) } else { Tree::Quoted(text) }
+}
+
+/// kyaml's `IsValueNonString`, the other way round. What is no YAML at all counts as text.
+fn is_text_to_yaml_1_1(text: &str) -> bool {
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._/".contains(&byte);
+    if text.is_empty() || text.contains('\n') {
+        return true;
+    }
+    if text.len() > LONGEST_WORD && text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_usual) {
+        return true;
+    }
+    let read = || parse_trees(text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
+    plain(text).is_text() && read().map_or(true, |read| matches!(read.as_slice(), [document] if document.tree.is_text()))
+}
+
+/// The longest word that is no text in YAML 1.1: `false`.
+const LONGEST_WORD: usize = 5;
 
 /// What a value is, for messages.
-pub(crate) fn type_of(value: &Value) -> &'static str {
+pub(crate) fn type_of(value: &Tree) -> &'static str {
     match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "a map",
+        Tree::Null(_) => "nothing",
+        Tree::Bool(_) => "true or false",
+        Tree::Number(_) => "a number",
+        Tree::Date(_) => "a date",
+        Tree::String(_) | Tree::Quoted(_) => "text",
+        Tree::List(_) => "a list",
+        Tree::Map(_) => "a map",
     }
+}
+
+/// Whether it is a list or a map.
+pub(crate) fn is_collection(value: &Tree) -> bool {
+    value.is_list() || value.is_map()
 }
 
 /// Whether it is null, an empty list or an empty map.
-pub(crate) fn is_empty(value: &Value) -> bool {
+pub(crate) fn is_empty(value: &Tree) -> bool {
     match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        Tree::Null(_) => true,
+        Tree::List(items) => items.is_empty(),
+        Tree::Map(fields) => fields.is_empty(),
+        Tree::Bool(_) | Tree::Number(_) | Tree::Date(_) | Tree::String(_) | Tree::Quoted(_) => false,
     }
 }
 
 /// About how many bytes it is as JSON: enough to keep a budget by.
-pub(crate) fn size(value: &Value) -> usize {
+pub(crate) fn size(value: &Tree) -> usize {
     match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-        Value::String(text) => text.len() + 3,
-        Value::Array(items) => 2 + items.iter().map(size).sum::<usize>(),
-        Value::Object(fields) => 2 + fields.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>(),
+        Tree::Null(_) | Tree::Bool(_) | Tree::Number(_) => 8,
+        Tree::Date(text) | Tree::String(text) | Tree::Quoted(text) => text.len() + 3,
+        Tree::List(items) => 2 + items.iter().map(size).sum::<usize>(),
+        Tree::Map(fields) => 2 + fields.iter().map(|(key, value)| key.len() + 4 + size(value)).sum::<usize>(),
     }
+}
+
+/// Takes the bytes of `value`, as [`size`] counts them, from `left`; stops counting and says false where they are used up.
+pub(crate) fn fits(value: &Tree, left: &mut usize) -> bool {
+    let own = match value {
+        Tree::Null(_) | Tree::Bool(_) | Tree::Number(_) => 8,
+        Tree::Date(text) | Tree::String(text) | Tree::Quoted(text) => text.len() + 3,
+        Tree::List(_) => 2,
+        Tree::Map(fields) => 2 + fields.keys().map(|key| key.len() + 4).sum::<usize>(),
+    };
+    let Some(rest) = left.checked_sub(own) else { return false };
+    *left = rest;
+    match value {
+        Tree::List(items) => items.iter().all(|item| fits(item, left)),
+        Tree::Map(fields) => fields.values().all(|value| fits(value, left)),
+        _ => true,
+    }
+}
+
+/// The value as it is after a way through JSON, as some of kustomize's steps take it: numbers and words in their usual spelling, dates as texts.
+/// `None` if it is so already.
+pub(crate) fn through_json(value: &Tree) -> Option<Tree> {
+    match value {
+        Tree::String(_) => None,
+        Tree::Quoted(text) => (!is_printed_in_quotes(text)).then(|| Tree::String(text.clone())),
+        Tree::List(items) => {
+            let first = items.iter().position(|item| through_json(item).is_some())?;
+            let change = |(index, item): (usize, &Tree)| {
+                if index < first { item.clone() } else { through_json(item).unwrap_or_else(|| item.clone()) }
+            };
+            Some(Tree::list(items.iter().enumerate().map(change).collect()))
+        }
+        Tree::Map(fields) => {
+            let changed: Vec<(Text, Tree)> = fields.iter().filter_map(|(key, value)| Some((key.clone(), through_json(value)?))).collect();
+            if changed.is_empty() {
+                return None;
+            }
+            let mut fields = TreeMap::clone(fields);
+            fields.extend(changed);
+            Some(fields.into())
+        }
+        scalar => Some(Tree::from(&scalar.to_value())).filter(|plain| plain != scalar),
+    }
+}
+
+/// Whether a text is printed in quotes or as a block.
+fn is_printed_in_quotes(text: &Text) -> bool {
+    if text.contains('\n') {
+        return true;
+    }
+    let mut printed = String::new();
+    write_yaml(&Tree::String(text.clone()), &mut printed);
+    printed.starts_with(['"', '\'', '|', '>'])
 }
 
 /// Splits a path, where a delimiter after a backslash belongs to its segment. A leading delimiter counts for nothing.
 pub(crate) fn split_path(path: &str, delimiter: char) -> Vec<String> {
-    let path = path.strip_prefix(delimiter).filter(|_| path.len() > 1).unwrap_or(path);
+    let path = path.strip_prefix(delimiter).unwrap_or(path);
     let mut segments: Vec<String> = Vec::new();
-    let mut joined = false;
     for part in path.split(delimiter) {
-        match segments.last_mut().filter(|_| joined) {
-            Some(last) => last.push_str(part),
+        match segments.last_mut().filter(|last| last.ends_with('\\')) {
+            Some(last) => {
+                last.pop();
+                last.push(delimiter);
+                last.push_str(part);
+            }
             None => segments.push(part.to_owned()),
         }
-        let Some(last) = segments.last_mut() else { continue };
-        joined = last.ends_with('\\');
-        if joined {
-            last.pop();
-            last.push(delimiter);
-        }
-    }
-    if joined && let Some(last) = segments.last_mut() {
-        last.pop();
-        last.push('\\');
     }
     segments
 }
@@ -105,50 +213,97 @@ pub(crate) fn list_item(segment: &str) -> Option<(&str, &str)> {
     segment.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
 }
 
-/// What a dotted path leads to, without wildcards: kustomize's `Lookup`. Null ends the way like absence.
-pub(crate) fn lookup<'a>(value: &'a Value, path: &[String]) -> Option<&'a Value> {
-    let mut here = value;
-    for segment in path.iter().filter(|segment| !segment.trim().is_empty()) {
-        here = step(here, segment.trim())?;
-    }
-    (!here.is_null()).then_some(here)
+/// What a dotted path leads to, without wildcards: kustomize's `Lookup`.
+pub(crate) fn lookup<'a>(value: &'a Tree, path: &[String]) -> Option<&'a Tree> {
+    path.iter().map(|segment| segment.trim()).filter(|segment| !segment.is_empty()).try_fold(value, step)
 }
 
-fn step<'a>(value: &'a Value, segment: &str) -> Option<&'a Value> {
+/// The path by which `lookup` finds the same once what it finds has changed: list items by their places.
+pub(crate) fn exact_way(value: &Tree, path: &[String]) -> Vec<String> {
+    let mut here = Some(value);
+    let segments = path.iter().map(|segment| segment.trim()).filter(|segment| !segment.is_empty());
+    let place_of = |list: &[Tree], segment: &str| match list_item(segment) {
+        Some((field, wanted)) => list.iter().position(|item| is_item(item, field, wanted)),
+        None => list.len().checked_sub(1).filter(|_| segment == "-"),
+    };
+    let mut exact = |segment: &str| {
+        let place = here.and_then(Tree::as_list).and_then(|list| place_of(list, segment));
+        here = here.and_then(|here| step(here, segment));
+        place.map_or_else(|| segment.to_owned(), |place| place.to_string())
+    };
+    segments.map(&mut exact).collect()
+}
+
+fn step<'a>(value: &'a Tree, segment: &str) -> Option<&'a Tree> {
     if let Ok(index) = segment.parse::<usize>() {
-        return value.as_array()?.get(index);
+        return value.as_list()?.get(index);
     }
     if segment == "-" {
-        return value.as_array()?.last();
+        return value.as_list()?.last();
     }
     if let Some((field, wanted)) = list_item(segment) {
-        return value.as_array()?.iter().find(|item| is_item(item, field, wanted));
+        return value.as_list()?.iter().find(|item| is_item(item, field, wanted));
     }
-    value.as_object()?.get(segment)
+    value.as_map()?.get(segment)
 }
 
 /// Whether a list item is the one with this text in this field; the empty field is the item itself.
-pub(crate) fn is_item(item: &Value, field: &str, wanted: &str) -> bool {
-    if field.is_empty() { has_text(item, wanted) } else { item.get(field).is_some_and(|value| !value.is_null() && has_text(value, wanted)) }
+pub(crate) fn is_item(item: &Tree, field: &str, wanted: &str) -> bool {
+    if field.is_empty() { raw(item) == wanted } else { item.get(field).is_some_and(|value| raw(value) == wanted) }
 }
 
 /// The map in `value`, which becomes an empty one if it is null.
-pub(crate) fn map_in(value: &mut Value) -> Option<&mut Map<String, Value>> {
+pub(crate) fn map_in(value: &mut Tree) -> Option<&mut TreeMap> {
     if value.is_null() {
-        *value = Value::Object(Map::new());
+        *value = Tree::map();
     }
-    value.as_object_mut()
+    value.as_map_mut()
+}
+
+/// A map of these entries.
+pub(crate) fn map_of<const N: usize>(entries: [(&'static str, Tree); N]) -> Tree {
+    entries.into_iter().map(|(key, value)| (Text::new_static(key), value)).collect()
+}
+
+/// Sets a field of a map; anything else stays as it is.
+pub(crate) fn set(value: &mut Tree, field: &str, to: Tree) {
+    if let Some(fields) = value.as_map_mut() {
+        fields.insert(Text::new(field), to);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn paths_keep_what_is_escaped_or_bracketed() {
         assert_eq!(split_path("metadata/annotations/a.io\\/b", '/'), ["metadata", "annotations", "a.io/b"]);
         assert_eq!(split_path("/a/b", '/'), ["a", "b"]);
+        assert_eq!(split_path("a\\", '/'), ["a\\"]);
         assert_eq!(split_dotted("spec.containers.[name=a.b].image"), ["spec", "containers", "[name=a.b]", "image"]);
         assert_eq!(split_dotted("metadata.annotations.[a.b/c]"), ["metadata", "annotations", "a.b/c"]);
+    }
+
+    #[test]
+    fn counting_stops_where_the_bytes_are_used_up() {
+        let value = Tree::from(&json!({"a": ["text", 1, null], "b": {"c": true}}));
+        let bytes = size(&value);
+        let mut left = bytes;
+        assert!(fits(&value, &mut left) && left == 0);
+        assert!(!fits(&value, &mut (bytes - 1)));
+    }
+
+    #[test]
+    fn a_way_through_json_spells_scalars_as_usual_and_leaves_the_rest_shared() {
+        let mut value = Tree::from(&json!({"kept": {"a": ["b", 1]}, "list": ["x"]}));
+        assert!(through_json(&value).is_none());
+        set(&mut value, "number", Tree::Number("1.10".into()));
+        set(&mut value, "nothing", Tree::NULL);
+        let plain = through_json(&value).expect("a change");
+        assert_eq!(plain["number"], Tree::Number("1.1".into()));
+        assert_eq!(plain["nothing"], Tree::Null("null".into()));
+        assert!(plain["kept"].is_same(&value["kept"]));
     }
 }

@@ -5,7 +5,7 @@ use hub_tree::{Budget, MemoryTree, Reader, TreePath};
 
 fn built(tree: &MemoryTree, dir: &str) -> Result<usize, BuildError> {
     let reader = Reader::new(tree, Budget::RENDER);
-    build(&reader, &TreePath::parse(dir).expect("a path"), &BuildOptions::default()).map(|built| built.objects.len())
+    build(&reader, &TreePath::parse(dir).expect("a path"), &BuildOptions::default()).map(|built| built.trees.len())
 }
 
 fn refusal(files: &[(&str, &str)], dir: &str) -> BuildError {
@@ -32,7 +32,21 @@ fn every_refusal_names_its_cause_and_its_place() {
             "a/kustomization.yaml:2: newTag must be text, not a number; quote it",
         ),
         (&[("a/kustomization.yaml", "helmCharts:\n- {name: x}\n")], "helmCharts is not supported"),
-        (&[("a/kustomization.yaml", "validators: [v.yaml]\n")], "validators is not supported"),
+        (
+            &[
+                ("a/kustomization.yaml", "resources: [x.yaml]\nvalidators: [v.yaml]\n"),
+                ("a/x.yaml", CM),
+                (
+                    "a/v.yaml",
+                    "apiVersion: builtin\nkind: PrefixTransformer\nmetadata: {name: v}\nprefix: x-\nfieldSpecs: [{path: metadata/name}]\n",
+                ),
+            ],
+            "a/v.yaml:1: the validator PrefixTransformer v changes resources",
+        ),
+        (
+            &[("a/kustomization.yaml", "validators: [v.yaml]\n"), ("a/v.yaml", "apiVersion: evil/v1\nkind: Exec\nmetadata: {name: e}\n")],
+            "the plugin Exec.evil e is not supported: no program is run while rendering",
+        ),
         (
             &[("a/kustomization.yaml", "resources:\n- https://github.com/x/y?ref=v1\n")],
             "a/kustomization.yaml:2: \"https://github.com/x/y?ref=v1\" is remote; nothing is fetched while rendering. Vendor it",
@@ -145,8 +159,8 @@ fn symlinks_are_followed_inside_the_root_and_nowhere_else() {
 fn without_the_restriction_files_may_lie_anywhere_in_the_tree() {
     let tree = MemoryTree::of(&[("a/kustomization.yaml", "resources: [../b/x.yaml]\n"), ("b/x.yaml", CM)]);
     let reader = Reader::new(&tree, Budget::RENDER);
-    let options = BuildOptions { load_restriction: LoadRestriction::Tree };
-    assert_eq!(build(&reader, &TreePath::parse("a").expect("a path"), &options).expect("built").objects.len(), 1);
+    let options = BuildOptions { load_restriction: LoadRestriction::Tree, ..BuildOptions::default() };
+    assert_eq!(build(&reader, &TreePath::parse("a").expect("a path"), &options).expect("built").trees.len(), 1);
 }
 
 #[test]
@@ -219,7 +233,7 @@ fn a_key_that_is_set_twice_counts_the_last_time_and_is_reported() {
     let tree = MemoryTree::of(&[("a/kustomization.yaml", "namePrefix: x-\nresources:\n- x.yaml\nnamePrefix: y-\n"), ("a/x.yaml", CM)]);
     let reader = Reader::new(&tree, Budget::RENDER);
     let built = build(&reader, &TreePath::parse("a").expect("a path"), &BuildOptions::default()).expect("built");
-    assert_eq!(built.objects[0].name(), "y-cm");
+    assert_eq!(built.trees[0]["metadata"]["name"].as_str(), Some("y-cm"));
     assert_eq!(built.warnings[0].text, "line 1: \"namePrefix\" is set again in line 4, and only the last counts");
     assert_eq!(built.places[0].to_string(), "a/x.yaml:1");
 }

@@ -5,7 +5,7 @@ use hub_tree::{ReadError, Reader, TreePath};
 use crate::problem::RenderProblem;
 
 /// The version of everything that turns files into objects. It is part of every input: a new one is a change like a commit.
-pub const ENGINE_VERSION: &str = "render-1 kustomize-5.8.1";
+pub const ENGINE_VERSION: &str = "render-2 kustomize-5.8.1 envsubst-1.9";
 
 /// What makes the manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +29,10 @@ pub enum EngineChoice {
 /// The files that make a directory a kustomization.
 const KUSTOMIZATION_FILES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
-/// The engine for the directory `path`. A chart is refused: its templates are no manifests.
-pub(crate) fn choose(choice: EngineChoice, reader: &Reader<'_>, path: &TreePath) -> Result<Engine, RenderProblem> {
+/// The engine for the directory `path`; what is laid over a kustomization needs kustomize. A chart is refused: its templates are no manifests.
+pub(crate) fn choose(choice: EngineChoice, has_layers: bool, reader: &Reader<'_>, path: &TreePath) -> Result<Engine, RenderProblem> {
     if let EngineChoice::Use(engine) = choice {
-        return Ok(engine);
+        return Ok(if has_layers { Engine::Kustomize } else { engine });
     }
     let has = |name: &str| -> Result<bool, ReadError> { Ok(reader.entry(&path.child(name))?.is_some()) };
     if has("Chart.yaml")? {
@@ -43,5 +43,5 @@ pub(crate) fn choose(choice: EngineChoice, reader: &Reader<'_>, path: &TreePath)
             return Ok(Engine::Kustomize);
         }
     }
-    Ok(Engine::Plain)
+    Ok(if has_layers { Engine::Kustomize } else { Engine::Plain })
 }

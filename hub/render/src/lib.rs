@@ -1,9 +1,11 @@
-//! An app on one cluster becomes objects: picks the engine, runs it over the source tree, gives every object its namespace, and records what the
-//! result depends on. Which directory an app takes is decided in `hub/fleet`; what changes and when is left to `hub/plan`.
+//! An app on one cluster becomes objects: picks the engine, runs it over the source tree, replaces variables, gives every object its namespace,
+//! and records what the result depends on. Which directory an app takes is decided in `hub/fleet`; what changes and when is left to `hub/plan`.
 //!
 //! A render is a pure function of its input and the tree, and never panics into its caller. It may use a lot of stack (64 levels of YAML, 64
 //! kustomizations inside of each other): the caller runs it on a thread of at least [`STACK_BYTES`].
 
+mod builds;
+mod common;
 mod engine;
 mod input;
 mod namespace;
@@ -11,12 +13,16 @@ mod plain;
 mod problem;
 mod quarantine;
 mod render;
+mod substitute;
 
+pub use builds::Builds;
+pub use common::CommonMetadata;
 pub use engine::{ENGINE_VERSION, Engine, EngineChoice};
 pub use input::{ClusterFacts, InputDigest, InputsUsed, RenderInput};
 pub use problem::RenderProblem;
 pub use quarantine::{InvalidQuarantine, Quarantine, Suspect};
 pub use render::{RenderOutcome, Rendered, Warning, render};
+pub use substitute::{InvalidVariable, Substituting, Substitution, SubstitutionProblem, Variables};
 
 /// The most objects of one app on one cluster: what one release may hold.
 pub const OBJECT_LIMIT: usize = 5_000;

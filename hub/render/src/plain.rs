@@ -2,15 +2,16 @@
 
 use hub_kustomize::Place;
 use hub_tree::{EntryKind, Reader, TreePath};
-use shared_manifest::{Object, YamlBudget, YamlMode, expand_list, parse_yaml};
+use shared_manifest::{YamlBudget, YamlMode, expand_list, parse_yaml};
 
+use crate::builds::Made;
 use crate::problem::RenderProblem;
 
 /// A comment line with this text keeps a file out, as in Argo CD.
 const SKIP_MARK: &str = "+argocd:skip-file-rendering";
 
 /// The objects of the files in `directory`, and with `recurse` of those below. Directories that are symlinks are not entered.
-pub(crate) fn objects(reader: &Reader<'_>, directory: &TreePath, recurse: bool) -> Result<Vec<(Object, Place)>, RenderProblem> {
+pub(crate) fn objects(reader: &Reader<'_>, directory: &TreePath, recurse: bool) -> Result<Vec<(Made, Place)>, RenderProblem> {
     let mut objects = Vec::new();
     for file in files(reader, directory, recurse)? {
         let Some(content) = reader.file(&file)? else { continue };
@@ -21,11 +22,7 @@ pub(crate) fn objects(reader: &Reader<'_>, directory: &TreePath, recurse: bool) 
         let documents = parse_yaml(text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
         for document in documents.map_err(|error| RenderProblem::Yaml { file: file.clone(), error })? {
             for value in expand_list(document.value) {
-                let place = Place { file: file.clone(), line: document.line };
-                match Object::from_value(value) {
-                    Ok(object) => objects.push((object, place)),
-                    Err(error) => return Err(RenderProblem::NotAnObject { place, error }),
-                }
+                objects.push((Made::Value(value), Place { file: file.clone(), line: document.line }));
             }
             if objects.len() > crate::OBJECT_LIMIT {
                 return Err(RenderProblem::TooManyObjects { found: objects.len(), limit: crate::OBJECT_LIMIT });

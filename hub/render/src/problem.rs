@@ -5,6 +5,8 @@ use hub_tree::{ReadError, TreePath};
 use shared_manifest::{InvalidObject, YamlError};
 use shared_model::{Reason, Severity};
 
+use crate::substitute::{InvalidVariable, SubstitutionProblem};
+
 /// A render that has no result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum RenderProblem {
@@ -48,6 +50,21 @@ pub enum RenderProblem {
         /// What is missing.
         error: InvalidObject,
     },
+    /// The variables of an object's text cannot be replaced.
+    #[error("{place}: {object}{}: {problem}", in_text(*line))]
+    Substitution {
+        /// The object, as it was built.
+        object: String,
+        /// Where it stands.
+        place: Place,
+        /// The line in its text as it was built, from 1; 0 if it is the whole.
+        line: u32,
+        /// What is wrong.
+        problem: SubstitutionProblem,
+    },
+    /// A variable that the manifests cannot name.
+    #[error("postBuild.substitute: {0}")]
+    Variable(#[from] InvalidVariable),
     /// The same object twice.
     #[error("{object} is there twice: {first} and {second}; remove one")]
     Duplicate {
@@ -90,17 +107,23 @@ pub enum RenderProblem {
     },
 }
 
+fn in_text(line: u32) -> String {
+    if line == 0 { String::new() } else { format!(", line {line} of its text as it was built") }
+}
+
 impl RenderProblem {
     /// The file to change, and the line in it from 1, where known.
     pub fn location(&self) -> Option<(&TreePath, Option<u32>)> {
         let line = |line: u32| Some(line).filter(|line| *line > 0);
         match self {
-            Self::Read(_) | Self::TooManyObjects { .. } | Self::TooManyBytes { .. } | Self::EngineBug { .. } => None,
+            Self::Read(_) | Self::Variable(_) | Self::TooManyObjects { .. } | Self::TooManyBytes { .. } | Self::EngineBug { .. } => None,
             Self::NoDirectory { path } | Self::Chart { path } => Some((path, None)),
             Self::Kustomize(error) => Some((&error.file, error.line)),
             Self::Yaml { file, error } => Some((file, line(error.line))),
             Self::NotText { file } => Some((file, None)),
-            Self::NotAnObject { place, .. } | Self::NoNamespace { place, .. } => Some((&place.file, line(place.line))),
+            Self::NotAnObject { place, .. } | Self::NoNamespace { place, .. } | Self::Substitution { place, .. } => {
+                Some((&place.file, line(place.line)))
+            }
             Self::Duplicate { second, .. } => Some((&second.file, line(second.line))),
         }
     }
@@ -114,6 +137,7 @@ impl From<&RenderProblem> for Reason {
             RenderProblem::Chart { .. } => "EngineMissing",
             RenderProblem::Kustomize(_) => "KustomizeRefused",
             RenderProblem::Yaml { .. } | RenderProblem::NotText { .. } | RenderProblem::NotAnObject { .. } => "InvalidManifest",
+            RenderProblem::Substitution { .. } | RenderProblem::Variable(_) => "SubstitutionRefused",
             RenderProblem::Duplicate { .. } => "DuplicateObject",
             RenderProblem::NoNamespace { .. } => "NamespaceMissing",
             RenderProblem::TooManyObjects { .. } | RenderProblem::TooManyBytes { .. } => "AppTooLarge",

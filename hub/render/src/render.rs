@@ -1,18 +1,20 @@
-//! The render itself: choose the engine, run it where a panic cannot get out, settle namespaces, refuse duplicates and excess, take the digest.
+//! The render itself: build where a panic cannot get out, replace variables, set what is common, settle namespaces, refuse duplicates and
+//! excess, take the digest.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use hub_kustomize::{BuildOptions, Place, build};
-use hub_tree::{Budget, EntryKind, ReadSet, Reader, SourceTree, TreePath};
-use shared_manifest::{Object, canonical_json};
+use hub_kustomize::Place;
+use hub_tree::{ReadSet, SourceTree, TreePath};
+use shared_manifest::{Object, Tree, canonical_json};
 use shared_model::Digest;
 
-use crate::engine::{Engine, choose};
+use crate::builds::{Builds, Made};
 use crate::input::{InputsUsed, RenderInput};
 use crate::problem::RenderProblem;
-use crate::{OBJECT_LIMIT, OUTPUT_LIMIT, namespace, plain};
+use crate::substitute::{Substituting, SubstitutionProblem, value_has_dollar};
+use crate::{OBJECT_LIMIT, OUTPUT_LIMIT, namespace};
 
 /// All that came of a render, also of one that failed.
 #[derive(Debug, Clone)]
@@ -52,17 +54,24 @@ impl Rendered {
     }
 }
 
-/// Renders `input` from `tree`, within the budgets of one render. Never panics: a panic of an engine is [`RenderProblem::EngineBug`].
-pub fn render(input: &RenderInput, tree: &dyn SourceTree) -> RenderOutcome {
-    let reader = Reader::new(tree, Budget::RENDER);
-    let mut used = InputsUsed::default();
-    let mut warnings = Vec::new();
-    let result = guarded(|| run(input, &reader, &mut used, &mut warnings));
-    RenderOutcome { result, read_set: reader.into_read_set(), inputs_used: used, warnings }
+/// Renders `input` from `tree`, within the budgets of one render. Never panics: a panic of an engine is [`RenderProblem::EngineBug`]. What was
+/// built before is taken from `builds`.
+pub fn render(input: &RenderInput, tree: &dyn SourceTree, builds: &Builds) -> RenderOutcome {
+    let mut notes = Notes::default();
+    let result = guarded(|| run(input, tree, builds, &mut notes));
+    RenderOutcome { result, read_set: notes.read_set, inputs_used: notes.used, warnings: notes.warnings }
+}
+
+/// What is known about a render however it ends.
+#[derive(Default)]
+struct Notes {
+    read_set: ReadSet,
+    used: InputsUsed,
+    warnings: Vec<Warning>,
 }
 
 /// Runs `work` and turns a panic into a problem. What `work` has written until then is only ever added to, never half changed.
-fn guarded<T>(work: impl FnOnce() -> Result<T, RenderProblem>) -> Result<T, RenderProblem> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, RenderProblem>) -> Result<T, RenderProblem> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(RenderProblem::EngineBug { message: panic_text(panic.as_ref()) }))
 }
 
@@ -71,27 +80,49 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("no message").chars().take(200).collect()
 }
 
-fn run(input: &RenderInput, reader: &Reader<'_>, used: &mut InputsUsed, warnings: &mut Vec<Warning>) -> Result<Rendered, RenderProblem> {
-    match reader.entry(&input.path)? {
-        Some((_, entry)) if entry.kind == EntryKind::Directory => {}
-        _ => return Err(RenderProblem::NoDirectory { path: input.path.clone() }),
+fn run(input: &RenderInput, tree: &dyn SourceTree, builds: &Builds, notes: &mut Notes) -> Result<Rendered, RenderProblem> {
+    let build = builds.get(input, tree);
+    notes.read_set = build.read_set;
+    notes.used.engine = build.engine;
+    let built = build.built?;
+    notes.warnings.clone_from(&built.warnings);
+    if built.objects.len() > OBJECT_LIMIT {
+        return Err(RenderProblem::TooManyObjects { found: built.objects.len(), limit: OBJECT_LIMIT });
     }
-    let engine = choose(input.engine, reader, &input.path)?;
-    used.engine = Some(engine);
-    let mut objects = match engine {
-        Engine::Plain => plain::objects(reader, &input.path, input.recurse)?,
-        Engine::Kustomize => {
-            let built = build(reader, &input.path, &BuildOptions::default())?;
-            warnings.extend(built.warnings.into_iter().map(|warning| Warning { file: warning.file, text: warning.text }));
-            built.objects.into_iter().zip(built.places).collect()
-        }
-    };
-    if objects.len() > OBJECT_LIMIT {
-        return Err(RenderProblem::TooManyObjects { found: objects.len(), limit: OBJECT_LIMIT });
+    let mut work = input.needed_substitution().map(Substituting::new);
+    let mut objects = Vec::with_capacity(built.objects.len());
+    for (made, place) in &built.objects {
+        let mut object = object(made, place, work.as_mut(), &mut notes.used)?;
+        input.common.apply(&mut object);
+        objects.push((object, place.clone()));
     }
-    namespace::settle(&mut objects, input, used)?;
+    namespace::settle(&mut objects, input, &mut notes.used)?;
     refuse_duplicates(&objects)?;
     digested(objects.into_iter().map(|(object, _)| object).collect())
+}
+
+/// The object that was made, with its variables replaced.
+fn object(made: &Made, place: &Place, work: Option<&mut Substituting<'_>>, used: &mut InputsUsed) -> Result<Object, RenderProblem> {
+    let not_an_object = |error| RenderProblem::NotAnObject { place: place.clone(), error };
+    let as_it_was = || match made {
+        Made::Tree(tree) => tree.to_value(),
+        Made::Value(value) => value.clone(),
+    };
+    let again = match (work, made) {
+        (Some(work), Made::Tree(tree)) => work.object(tree, used),
+        (Some(work), Made::Value(value)) if value_has_dollar(value) => work.object(&Tree::from(value), used),
+        _ => Ok(None),
+    };
+    let refused = |line, problem| match Object::from_value(as_it_was()) {
+        Ok(object) => RenderProblem::Substitution { object: object.to_string(), place: place.clone(), line, problem },
+        // It was none before.
+        Err(error) => not_an_object(error),
+    };
+    match again {
+        Ok(None) => Object::from_value(as_it_was()).map_err(not_an_object),
+        Ok(Some(tree)) => Object::from_value(tree.to_value()).map_err(|error| refused(0, SubstitutionProblem::NotAnObject(error))),
+        Err((line, problem)) => Err(refused(line, problem)),
+    }
 }
 
 fn refuse_duplicates(objects: &[(Object, Place)]) -> Result<(), RenderProblem> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use hub_render::{ClusterFacts, Engine, EngineChoice, InputDigest, RenderInput, RenderOutcome, RenderProblem, render};
-use hub_tree::{ContentId, MemoryTree, TreePath};
+use hub_render::{Builds, ClusterFacts, CommonMetadata, Engine, EngineChoice, InputDigest, RenderInput, RenderOutcome, RenderProblem};
+use hub_tree::{ContentId, MemoryTree, SourceTree, TreePath};
 use proptest::prelude::*;
 use shared_model::{GroupKind, Scope};
 
@@ -14,8 +14,16 @@ fn input(path: &str) -> RenderInput {
         namespace: Some("apps".to_owned()),
         engine: EngineChoice::Detect,
         recurse: false,
+        layers: hub_kustomize::Layers::default(),
+        substitution: None,
+        common: CommonMetadata::default(),
         facts: ClusterFacts::default(),
     }
+}
+
+/// A render that shares nothing with others.
+fn render(input: &RenderInput, tree: &dyn SourceTree) -> RenderOutcome {
+    hub_render::render(input, tree, &Builds::new(1 << 20))
 }
 
 fn config_map(name: &str) -> String {
@@ -160,7 +168,8 @@ fn the_limit_of_objects_passes_and_one_more_does_not() {
 fn the_digest_of_an_input_covers_everything_known_before_its_render() {
     let of = |tree: &[u8], app: &str, cluster: &str, vars: &[(&str, &str)]| {
         let vars = vars.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        InputDigest::of(&ContentId::new(tree), &app.parse().expect("a name"), &cluster.parse().expect("a name"), &vars)
+        let input = RenderInput { app: app.parse().expect("a name"), ..input("app") };
+        InputDigest::of(&ContentId::new(tree), &cluster.parse().expect("a name"), &vars, &input)
     };
     let base = of(b"t", "web", "gpu-a", &[("a", "bc")]);
     assert_eq!(base, of(b"t", "web", "gpu-a", &[("a", "bc")]));

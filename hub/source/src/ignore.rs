@@ -11,7 +11,7 @@ use hub_tree::{Content, ContentId, Entry, EntryKind, Lookup, SourceTree, TreePat
 use shared_model::Digest;
 
 /// The file that excludes what is beside and below it.
-const FILE: &str = ".sourceignore";
+pub(crate) const FILE: &str = ".sourceignore";
 
 /// The largest such file: 1,000 patterns of 64 bytes.
 const FILE_BYTES: u64 = 64 << 10;

@@ -1,5 +1,6 @@
 //! Sources of manifests: mirrors of Git repositories, polled and on demand, that yield a tree of Git objects per revision. What is in the
 //! trees is left to `hub-fleet` and the render engines; which sources there are, and where secrets lie, to the process that composes them.
+//! Beside them, the files of this machine as a tree, for what is built or rendered where it lies.
 //!
 //! The HTTP client takes the process-wide rustls provider, which `main` installs.
 
@@ -7,6 +8,7 @@ mod commit;
 mod credentials;
 mod error;
 mod fetch;
+mod filesystem;
 mod ignore;
 mod local;
 mod mirror;
@@ -23,6 +25,7 @@ mod url;
 pub use commit::CommitInfo;
 pub use credentials::{Credentials, Secret};
 pub use error::FetchError;
+pub use filesystem::FilesystemTree;
 pub use ignore::DEFAULT_IGNORE;
 pub use local::{LocalRepository, WriteError};
 pub use mirror::{CommitError, Failure, History, Mirror, OpenError, Refreshed, SourceState};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub use memory::MemoryTree;
 pub use path::{InvalidPath, PATH_LIMIT, TreePath};
-pub use read::{Budget, Observation, ReadError, ReadSet, Reader};
+pub use read::{Budget, Observation, Observed, ReadError, ReadSet, Reader};
 
 /// The identity of content within one source: a Git object id, or a digest for other sources. Equal ids mean equal content.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,16 +1,31 @@
 //! A tree in memory, for offline rendering of what was already read and for tests.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use shared_model::Digest;
 
 use crate::{Content, ContentId, Entry, EntryKind, Lookup, SourceTree, TreePath};
 
 /// Files and symlinks by path; directories follow from them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct MemoryTree {
-    leaves: BTreeMap<TreePath, (EntryKind, Arc<[u8]>)>,
+    leaves: BTreeMap<TreePath, Leaf>,
+    /// The ids of directories that were asked for since the last change: each covers everything below it.
+    directories: Mutex<BTreeMap<TreePath, ContentId>>,
+}
+
+#[derive(Debug, Clone)]
+struct Leaf {
+    kind: EntryKind,
+    bytes: Arc<[u8]>,
+    id: ContentId,
+}
+
+impl Clone for MemoryTree {
+    fn clone(&self) -> Self {
+        Self { leaves: self.leaves.clone(), directories: Mutex::default() }
+    }
 }
 
 impl MemoryTree {
@@ -21,17 +36,24 @@ impl MemoryTree {
 
     /// Puts a file at `path`, replacing what was there.
     pub fn insert(&mut self, path: TreePath, bytes: impl Into<Arc<[u8]>>) {
-        self.leaves.insert(path, (EntryKind::File, bytes.into()));
+        self.put(path, EntryKind::File, bytes.into());
     }
 
     /// Puts a symlink at `path`.
     pub fn insert_link(&mut self, path: TreePath, target: &str) {
-        self.leaves.insert(path, (EntryKind::Symlink, target.as_bytes().into()));
+        self.put(path, EntryKind::Symlink, target.as_bytes().into());
     }
 
     /// Takes away the file or symlink at `path`.
     pub fn remove(&mut self, path: &TreePath) {
         self.leaves.remove(path);
+        self.directories = Mutex::default();
+    }
+
+    fn put(&mut self, path: TreePath, kind: EntryKind, bytes: Arc<[u8]>) {
+        let id = ContentId::new(Digest::of(&bytes).as_bytes());
+        self.leaves.insert(path, Leaf { kind, bytes, id });
+        self.directories = Mutex::default();
     }
 
     /// A tree of `(path, text)`; paths must be valid.
@@ -47,27 +69,35 @@ impl MemoryTree {
         tree
     }
 
-    fn directory_id(&self, path: &TreePath) -> ContentId {
-        let mut listing = Vec::new();
-        for (leaf, (kind, bytes)) in self.leaves.iter().filter(|(leaf, _)| leaf.is_within(path)) {
-            listing.extend_from_slice(format!("{leaf}\0{kind:?}\0{}\n", Digest::of(bytes)).as_bytes());
-        }
-        ContentId::new(Digest::of(&listing).as_bytes())
+    /// What lies below a directory.
+    fn below(&self, path: &TreePath) -> impl Iterator<Item = (&TreePath, &Leaf)> {
+        let first = if path.is_root() { TreePath::root() } else { path.child("") };
+        self.leaves.range(first..).take_while(move |(leaf, _)| leaf.is_within(path))
     }
 
-    fn leaf_id(bytes: &[u8]) -> ContentId {
-        ContentId::new(Digest::of(bytes).as_bytes())
+    fn directory_id(&self, path: &TreePath) -> ContentId {
+        let mut known = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = known.get(path) {
+            return id.clone();
+        }
+        let mut listing = Vec::new();
+        for (leaf, Leaf { kind, id, .. }) in self.below(path) {
+            listing.extend_from_slice(format!("{leaf}\0{kind:?}\0{id}\n").as_bytes());
+        }
+        let id = ContentId::new(Digest::of(&listing).as_bytes());
+        known.insert(path.clone(), id.clone());
+        id
     }
 }
 
 impl SourceTree for MemoryTree {
     fn entry(&self, path: &TreePath) -> Lookup<Entry> {
-        if let Some((kind, bytes)) = self.leaves.get(path) {
-            return Lookup::Found(Entry { name: path.name().to_owned(), kind: *kind, id: Self::leaf_id(bytes) });
+        let name = path.name().to_owned();
+        if let Some(Leaf { kind, id, .. }) = self.leaves.get(path) {
+            return Lookup::Found(Entry { name, kind: *kind, id: id.clone() });
         }
-        if path.is_root() || self.leaves.keys().any(|leaf| leaf.is_within(path)) {
-            let id = self.directory_id(path);
-            return Lookup::Found(Entry { name: path.name().to_owned(), kind: EntryKind::Directory, id });
+        if path.is_root() || self.below(path).next().is_some() {
+            return Lookup::Found(Entry { name, kind: EntryKind::Directory, id: self.directory_id(path) });
         }
         Lookup::Absent
     }
@@ -78,8 +108,7 @@ impl SourceTree for MemoryTree {
             _ => return Lookup::Absent,
         }
         let depth = path.segments().count();
-        let mut names: Vec<&str> =
-            self.leaves.keys().filter(|leaf| leaf.is_within(path)).filter_map(|leaf| leaf.segments().nth(depth)).collect();
+        let mut names: Vec<&str> = self.below(path).filter_map(|(leaf, _)| leaf.segments().nth(depth)).collect();
         names.sort_unstable();
         names.dedup();
         let entries = names.into_iter().filter_map(|name| match self.entry(&path.child(name)) {
@@ -91,10 +120,10 @@ impl SourceTree for MemoryTree {
 
     fn content(&self, path: &TreePath, limit: u64) -> Lookup<Content> {
         match self.leaves.get(path) {
-            Some((_, bytes)) if bytes.len() as u64 > limit => {
+            Some(Leaf { bytes, .. }) if bytes.len() as u64 > limit => {
                 Lookup::Unreadable(format!("{} bytes are more than the {limit} allowed", bytes.len()))
             }
-            Some((_, bytes)) => Lookup::Found(Content { id: Self::leaf_id(bytes), bytes: bytes.clone() }),
+            Some(Leaf { bytes, id, .. }) => Lookup::Found(Content { id: id.clone(), bytes: bytes.clone() }),
             None => Lookup::Absent,
         }
     }

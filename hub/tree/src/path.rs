@@ -1,13 +1,17 @@
 //! Paths inside a tree: relative, normal, and unable to leave it.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest path: Linux's `PATH_MAX`.
 pub const PATH_LIMIT: usize = 4096;
 
-/// A normal path inside a tree: segments without `.`, `..`, empty ones or NUL, joined by `/`. The root is the empty path.
+/// A normal path inside a tree: segments without `.`, `..`, empty ones or NUL, joined by `/`. The root is the empty path. Copies share their text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct TreePath(String);
+pub struct TreePath(
+    /// Never an empty text: that is `None`.
+    Option<Arc<str>>,
+);
 
 /// The text does not lead to a place inside the tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +41,7 @@ pub enum InvalidPath {
 impl TreePath {
     /// The root of the tree.
     pub const fn root() -> Self {
-        Self(String::new())
+        Self(None)
     }
 
     /// Parses a path relative to the root. `.` and `..` are resolved by their names.
@@ -59,7 +63,7 @@ impl TreePath {
                 "" | "." => {}
                 ".." => {
                     if segments.pop().is_none() {
-                        return Err(InvalidPath::Escapes { path: relative.to_owned(), base: self.0.clone() });
+                        return Err(InvalidPath::Escapes { path: relative.to_owned(), base: self.as_str().to_owned() });
                     }
                 }
                 name => segments.push(name),
@@ -69,52 +73,57 @@ impl TreePath {
         if joined.len() > PATH_LIMIT {
             return Err(InvalidPath::Malformed { length: joined.len() });
         }
-        Ok(Self(joined))
+        Ok(Self::of(&joined))
+    }
+
+    fn of(text: &str) -> Self {
+        Self((!text.is_empty()).then(|| text.into()))
     }
 
     /// The entry `name` in this directory. `name` is a single segment that a tree gave.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
+        match &self.0 {
+            None => Self::of(name),
+            Some(directory) => Self::of(&[directory, "/", name].concat()),
+        }
     }
 
     /// The directory that holds it; the root has none.
     pub fn parent(&self) -> Option<Self> {
-        if self.0.is_empty() {
-            return None;
-        }
-        Some(Self(self.0.rsplit_once('/').map_or(String::new(), |(parent, _)| parent.to_owned())))
+        let path = self.0.as_deref()?;
+        Some(path.rsplit_once('/').map_or(Self(None), |(parent, _)| Self::of(parent)))
     }
 
     /// The last segment; empty for the root.
     pub fn name(&self) -> &str {
-        self.0.rsplit_once('/').map_or(&self.0, |(_, name)| name)
+        self.as_str().rsplit_once('/').map_or(self.as_str(), |(_, name)| name)
     }
 
     /// The segments from the root.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').filter(|segment| !segment.is_empty())
+        self.as_str().split('/').filter(|segment| !segment.is_empty())
     }
 
     /// Whether it is the root.
     pub fn is_root(&self) -> bool {
-        self.0.is_empty()
+        self.0.is_none()
     }
 
     /// Whether it is `ancestor` or lies below it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
-        ancestor.is_root() || self.0.strip_prefix(&ancestor.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        ancestor.is_root() || self.as_str().strip_prefix(ancestor.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// The text; empty for the root.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or_default()
     }
 }
 
 impl fmt::Display for TreePath {
     /// The path; `.` for the root.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(if self.0.is_empty() { "." } else { &self.0 })
+        f.pad(self.0.as_deref().unwrap_or("."))
     }
 }
 

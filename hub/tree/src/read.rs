@@ -130,6 +130,12 @@ impl ReadSet {
         }
     }
 
+    fn add(&mut self, other: &Self) {
+        for (path, observation) in &other.0 {
+            self.note(path.clone(), observation.clone());
+        }
+    }
+
     /// A listing says more than the existence of the directory; nothing else can be seen twice differently in one tree.
     fn note(&mut self, path: TreePath, observation: Observation) {
         if observation == Observation::Directory && self.0.contains_key(&path) {
@@ -139,11 +145,48 @@ impl ReadSet {
     }
 }
 
+/// What a part of a render learned and took: that part need not be done again where all of it is still so.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    set: ReadSet,
+    bytes: u64,
+    reads: u32,
+    /// The largest file, in bytes.
+    largest: u64,
+    /// The directory that all of it lies in, with the id that covers everything below.
+    inside: Option<(TreePath, ContentId)>,
+}
+
+impl Observed {
+    /// What was learned.
+    pub fn set(&self) -> &ReadSet {
+        &self.set
+    }
+
+    fn still_holds(&self, tree: &dyn SourceTree) -> bool {
+        let is_same = |(path, id): &(TreePath, ContentId)| matches!(tree.entry(path), Lookup::Found(entry) if entry.kind == EntryKind::Directory && entry.id == *id);
+        self.inside.as_ref().is_some_and(is_same) || self.set.still_holds(tree)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Progress {
     set: ReadSet,
     bytes: u64,
     reads: u32,
+    largest: u64,
+    /// What was learned before each of the parts that are being observed, the outermost first.
+    before: Vec<ReadSet>,
+}
+
+impl Progress {
+    /// Ends the innermost part and gives what it learned, which stays known.
+    fn leave(&mut self) -> ReadSet {
+        let Some(before) = self.before.pop() else { return ReadSet::default() };
+        let learned = std::mem::replace(&mut self.set, before);
+        self.set.add(&learned);
+        learned
+    }
 }
 
 /// A tree with a memory and a budget. One reader serves one render and one thread.
@@ -162,6 +205,57 @@ impl<'a> Reader<'a> {
     /// What was learned, also by lookups that failed.
     pub fn into_read_set(self) -> ReadSet {
         self.progress.into_inner().set
+    }
+
+    /// Does `part`, which begins at `directory`, a real one, and gives what it learned and took besides its result. Of a part that
+    /// did not get all its answers there is nothing to keep.
+    pub fn observe<T>(&self, directory: &TreePath, part: impl FnOnce() -> T) -> (T, Option<Observed>) {
+        let (bytes, reads, largest) = {
+            let mut progress = self.progress.borrow_mut();
+            let set = std::mem::take(&mut progress.set);
+            progress.before.push(set);
+            (progress.bytes, progress.reads, std::mem::take(&mut progress.largest))
+        };
+        let result = part();
+        let mut progress = self.progress.borrow_mut();
+        progress.set.note(directory.clone(), Observation::Directory);
+        let set = progress.leave();
+        let taken = (progress.bytes - bytes, progress.reads - reads, progress.largest);
+        progress.largest = progress.largest.max(largest);
+        drop(progress);
+        let inside = match self.tree.entry(directory) {
+            Lookup::Found(entry) if set.0.keys().all(|path| path.is_within(directory)) => Some((directory.clone(), entry.id)),
+            _ => None,
+        };
+        let is_whole = !set.0.values().any(|observation| *observation == Observation::Unreadable);
+        let (bytes, reads, largest) = taken;
+        (result, is_whole.then_some(Observed { set, bytes, reads, largest, inside }))
+    }
+
+    /// Learns and counts what was observed before, if this tree would give every answer again and the budget has room for it; says whether it
+    /// did. Where not, the part has to be done: a budget ends a render at the same place, whatever somebody remembers.
+    pub fn adopt(&self, observed: &Observed) -> bool {
+        let (bytes, reads) = {
+            let progress = self.progress.borrow();
+            (progress.bytes.saturating_add(observed.bytes), progress.reads.saturating_add(observed.reads))
+        };
+        let has_room = bytes <= self.budget.total_bytes && reads <= self.budget.reads && observed.largest <= self.budget.file_bytes;
+        if !has_room || !observed.still_holds(self.tree) {
+            return false;
+        }
+        let mut progress = self.progress.borrow_mut();
+        (progress.bytes, progress.reads) = (bytes, reads);
+        progress.largest = progress.largest.max(observed.largest);
+        progress.set.add(&observed.set);
+        true
+    }
+
+    /// The identity of what lies at `path` itself. It is not learned: this is to find what was kept, and decides nothing.
+    pub fn peek(&self, path: &TreePath) -> Option<ContentId> {
+        match self.tree.entry(path) {
+            Lookup::Found(entry) => Some(entry.id),
+            Lookup::Absent | Lookup::Unreadable(_) => None,
+        }
     }
 
     /// The entry that `path` leads to, with its real path after all symlinks. `None` if there is nothing.
@@ -188,6 +282,22 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The content of the file at `real`, a path that [`Reader::entry`] gave.
+    pub fn read(&self, real: &TreePath) -> Result<Content, ReadError> {
+        self.content(real)
+    }
+
+    /// Counts the file at `real` as one that was read: its content of `bytes` bytes is known from elsewhere. So a budget ends a render at the
+    /// same place, whatever somebody remembers.
+    pub fn count_known(&self, real: &TreePath, bytes: usize) -> Result<(), ReadError> {
+        self.count(real)?;
+        let limit = self.budget.file_bytes;
+        if bytes as u64 > limit {
+            return Err(self.unreadable(real.clone(), &format!("{bytes} bytes are more than the {limit} allowed")));
+        }
+        self.count_bytes(real, bytes)
+    }
+
     /// The entries of the directory that `path` leads to, by name, with the directory's real path. `None` if there is no directory.
     pub fn list(&self, path: &TreePath) -> Result<Option<(TreePath, Vec<Entry>)>, ReadError> {
         let Some((real, entry)) = self.entry(path)? else { return Ok(None) };
@@ -207,8 +317,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Follows `path` from the root, segment by segment, so that a symlink in the middle is seen.
+    /// Follows `path` from the root, segment by segment, so that a symlink in the middle is seen; only below a directory that is known to be
+    /// a real one the last segment is enough.
     fn walk(&self, path: &TreePath) -> Result<Option<(TreePath, Entry)>, ReadError> {
+        if path.parent().is_some_and(|parent| self.is_known_directory(&parent)) {
+            match self.lookup(path)? {
+                Some(entry) if entry.kind == EntryKind::Symlink => {}
+                Some(entry) => return Ok(Some((path.clone(), entry))),
+                None => {
+                    self.note(path.clone(), Observation::Absent);
+                    return Ok(None);
+                }
+            }
+        }
         let mut todo: Vec<String> = path.segments().map(str::to_owned).collect();
         todo.reverse();
         let mut here = TreePath::root();
@@ -252,6 +373,13 @@ impl<'a> Reader<'a> {
         Ok(entry.map(|entry| (here, entry)))
     }
 
+    /// Whether a directory was seen at this path itself, and not behind a symlink.
+    fn is_known_directory(&self, path: &TreePath) -> bool {
+        let progress = self.progress.borrow();
+        let mut sets = std::iter::once(&progress.set).chain(&progress.before);
+        sets.any(|set| matches!(set.0.get(path), Some(Observation::Directory | Observation::Listing(_))))
+    }
+
     fn lookup(&self, path: &TreePath) -> Result<Option<Entry>, ReadError> {
         match self.tree.entry(path) {
             Lookup::Found(entry) => Ok(Some(entry)),
@@ -264,11 +392,7 @@ impl<'a> Reader<'a> {
         self.count(real)?;
         match self.tree.content(real, self.budget.file_bytes) {
             Lookup::Found(content) => {
-                let mut progress = self.progress.borrow_mut();
-                progress.bytes += content.bytes.len() as u64;
-                if progress.bytes > self.budget.total_bytes {
-                    return Err(ReadError::Budget { path: real.clone(), what: "bytes in all", limit: self.budget.total_bytes });
-                }
+                self.count_bytes(real, content.bytes.len())?;
                 Ok(content)
             }
             Lookup::Absent => Err(self.unreadable(real.clone(), "its entry is there and its content is not")),
@@ -281,6 +405,16 @@ impl<'a> Reader<'a> {
         progress.reads += 1;
         if progress.reads > self.budget.reads {
             return Err(ReadError::Budget { path: path.clone(), what: "reads", limit: self.budget.reads.into() });
+        }
+        Ok(())
+    }
+
+    fn count_bytes(&self, path: &TreePath, bytes: usize) -> Result<(), ReadError> {
+        let mut progress = self.progress.borrow_mut();
+        progress.bytes += bytes as u64;
+        progress.largest = progress.largest.max(bytes as u64);
+        if progress.bytes > self.budget.total_bytes {
+            return Err(ReadError::Budget { path: path.clone(), what: "bytes in all", limit: self.budget.total_bytes });
         }
         Ok(())
     }
@@ -380,5 +514,45 @@ mod tests {
         assert!(matches!(read(Budget { file_bytes: 3, ..exact }), Err(ReadError::Unreadable { .. })));
         assert!(matches!(read(Budget { total_bytes: 7, ..exact }), Err(ReadError::Budget { .. })));
         assert!(matches!(read(Budget { reads: 1, ..exact }), Err(ReadError::Budget { .. })));
+    }
+
+    #[test]
+    fn a_part_that_was_observed_is_adopted_where_all_of_it_is_still_so() {
+        let files = [("base/x", "1"), ("base/sub/y", "22"), ("other/z", "333")];
+        let tree = MemoryTree::of(&files);
+        let reader = Reader::new(&tree, Budget::RENDER);
+        let part = |reader: &Reader<'_>| {
+            for file in ["base/x", "base/sub/y", "other/z"] {
+                reader.file(&path(file)).expect("readable").expect("a file");
+            }
+            reader.entry(&path("base/none")).expect("readable").is_none()
+        };
+        let (_, observed) = reader.observe(&path("base"), || part(&reader));
+        let observed = observed.expect("all was readable");
+        let alone = Reader::new(&tree, Budget::RENDER);
+        alone.entry(&path("base")).expect("readable");
+        part(&alone);
+        assert_eq!(reader.into_read_set(), alone.into_read_set(), "what a part learns is learned");
+
+        let adopts = |tree: &MemoryTree, budget: Budget| {
+            let reader = Reader::new(tree, budget);
+            let adopts = reader.adopt(&observed);
+            assert_eq!(reader.into_read_set().len(), if adopts { 5 } else { 0 });
+            adopts
+        };
+        assert!(adopts(&tree, Budget::RENDER) && adopts(&tree, Budget { reads: 3, total_bytes: 6, file_bytes: 3 }));
+        for (reads, total_bytes, file_bytes) in [(2, 6, 3), (3, 5, 3), (3, 6, 2)] {
+            assert!(!adopts(&tree, Budget { reads, total_bytes, file_bytes }), "{reads} {total_bytes} {file_bytes}");
+        }
+        for (changed, text) in [("base/x", "2"), ("base/none", ""), ("other/z", "3")] {
+            let mut tree = MemoryTree::of(&files);
+            tree.insert(path(changed), text.as_bytes());
+            assert!(!adopts(&tree, Budget::RENDER), "{changed}");
+        }
+        let gone = MemoryTree::of(&[files[0], files[2]]);
+        assert!(!adopts(&gone, Budget::RENDER));
+        let mut more = MemoryTree::of(&files);
+        more.insert(path("base/more"), b"4".as_slice());
+        assert!(adopts(&more, Budget::RENDER), "nobody looked there");
     }
 }

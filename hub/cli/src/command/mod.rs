@@ -1,6 +1,7 @@
 //! The commands, one file for each verb; here is which runs, and how the hub is reached.
 
 mod approve;
+pub(crate) mod build;
 mod cluster;
 mod diff;
 mod get;
@@ -30,6 +31,7 @@ pub(crate) async fn run(args: Capstan, console: &mut Console<'_>) -> Result<Exit
         Verb::Status(args) => status::run(&connect(&hub)?, args, output, console).await,
         Verb::Diff { app, cluster } => diff::run(&connect(&hub)?, &app, cluster.as_ref(), output, console).await,
         Verb::Refresh(args) => refresh::run(&connect(&hub)?, args, output, console).await,
+        Verb::Build { .. } => Err(Failure::usage("`build` takes no flag before its name", "write `capstan build DIR`; it asks no hub")),
         Verb::Render(args) => render::run(&args, output, console),
         Verb::Approve(args) => approve::run(&connect(&hub)?, args, output, console).await,
     }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use hub_fleet::{App, Cluster, FLEET_BUDGET, Fleet, Problem, WhyNot, choose_path, read_fleet, resolve, why_not};
-use hub_render::{ClusterFacts, EngineChoice, RenderInput, RenderOutcome, STACK_BYTES};
+use hub_render::{Builds, ClusterFacts, RenderInput, RenderOutcome, STACK_BYTES};
+use hub_source::FilesystemTree;
 use hub_tree::{Budget, Reader};
 use serde_json::{Value, json};
 use shared_manifest::Object;
@@ -14,7 +15,6 @@ use shared_model::{AppName, ClusterName, ObjectKey, Severity};
 use crate::Exit;
 use crate::args::RenderArgs;
 use crate::console::Console;
-use crate::directory_tree::DirectoryTree;
 use crate::failure::Failure;
 use crate::output::{Format, document};
 use crate::text::plain;
@@ -56,15 +56,16 @@ impl Offline {
     }
 }
 
-fn render(tree: &DirectoryTree, cluster: &ClusterName, only: Option<&AppName>) -> Offline {
+fn render(tree: &FilesystemTree, cluster: &ClusterName, only: Option<&AppName>) -> Offline {
     let reader = Reader::new(tree, FLEET_BUDGET);
     let (fleet, problems) = read_fleet(&reader);
     let failed = problems.iter().any(|problem| problem.severity == Severity::Error);
     let mut offline = Offline { problems, failed, ..Offline::default() };
     match (fleet.clusters.get(cluster), fleet.blocked.clusters.get(cluster)) {
         (Some(cluster), _) => {
+            let builds = Builds::new(FILE_BYTES);
             for app in chosen(&fleet, cluster, only, &mut offline) {
-                render_app(tree, &fleet, app, cluster, &mut offline);
+                render_app(tree, &builds, &fleet, app, cluster, &mut offline);
             }
         }
         (None, Some(at)) => {
@@ -98,7 +99,10 @@ fn chosen<'f>(fleet: &'f Fleet, cluster: &Cluster, only: Option<&AppName>, offli
     apps
 }
 
-fn render_app(tree: &DirectoryTree, fleet: &Fleet, app: &App, cluster: &Cluster, offline: &mut Offline) {
+/// Files that several apps read are parsed once: 16 MiB of them, about 64 MiB in memory.
+const FILE_BYTES: usize = 16 << 20;
+
+fn render_app(tree: &FilesystemTree, builds: &Builds, fleet: &Fleet, app: &App, cluster: &Cluster, offline: &mut Offline) {
     let resolved = match resolve(fleet, app, cluster) {
         Ok(resolved) => resolved,
         Err(error) => return offline.fail(&app.name, error),
@@ -110,15 +114,11 @@ fn render_app(tree: &DirectoryTree, fleet: &Fleet, app: &App, cluster: &Cluster,
         Ok(choice) => choice,
         Err(error) => return offline.fail(&app.name, error),
     };
-    let input = RenderInput {
-        app: app.name.clone(),
-        path: choice.path,
-        namespace: resolved.namespace,
-        engine: EngineChoice::Detect,
-        recurse: false,
-        facts: ClusterFacts::default(),
+    let input = match RenderInput::of(&resolved, choice.path, ClusterFacts::default()) {
+        Ok(input) => input,
+        Err(error) => return offline.fail(&app.name, format!("postBuild.substitute: {error}")),
     };
-    let RenderOutcome { result, warnings, .. } = hub_render::render(&input, tree);
+    let RenderOutcome { result, warnings, .. } = hub_render::render(&input, tree, builds);
     offline.talk.extend(warnings.iter().map(|warning| format!("warning: app {}: {}: {}", app.name, warning.file, warning.text)));
     match result {
         Ok(rendered) => offline.objects.extend(rendered.objects.into_iter().map(|object| (app.name.clone(), object))),
@@ -167,11 +167,9 @@ fn problem_line(problem: &Problem) -> String {
     plain(&format!("{severity}: {problem} [{}{blocks}]", problem.code))
 }
 
-fn open(path: &Path) -> Result<DirectoryTree, Failure> {
-    DirectoryTree::open(path).map_err(|refused| {
-        let why = refused.error.map_or_else(|| "it is no directory".to_owned(), |error| error.to_string());
-        Failure::usage(format!("{} cannot be rendered: {why}", refused.path.display()), "name the root of a fleet repository")
-    })
+fn open(path: &Path) -> Result<FilesystemTree, Failure> {
+    FilesystemTree::of_working_directory(path)
+        .map_err(|why| Failure::usage(format!("{} cannot be rendered: {why}", path.display()), "name the root of a fleet repository"))
 }
 
 fn no_such_cluster(fleet: &Fleet, cluster: &ClusterName) -> Failure {

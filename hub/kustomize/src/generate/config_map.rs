@@ -4,6 +4,7 @@ use crate::generate::{Arguments, base64_lines, field_map};
 use crate::loader::Loader;
 use crate::problem::Reason;
 use crate::resource::{Place, Resource};
+use crate::value::size;
 
 /// The ConfigMap that `arguments` describe.
 pub(crate) fn config_map(arguments: &Arguments, loader: &Loader<'_>, place: Place) -> Result<Resource, Reason> {
@@ -14,8 +15,9 @@ pub(crate) fn config_map(arguments: &Arguments, loader: &Loader<'_>, place: Plac
             Err(error) => ("binaryData", base64_lines(error.as_bytes())),
         };
         if let Some(entries) = field_map(&mut resource.value, field) {
-            entries.insert(key, text.into());
+            entries.insert(key.into(), text.into());
         }
     }
+    resource.bytes = size(&resource.value);
     Ok(resource)
 }

@@ -1,10 +1,9 @@
 //! `IAMPolicyGenerator`: the service account that stands for an account of Google's cloud.
 
-use serde_json::json;
-
 use crate::fields::Fields;
 use crate::problem::{Fault, Reason};
 use crate::resource::{Place, Resource};
+use crate::value::{map_of, set, size};
 
 /// Reads the generator's configuration and makes its one object.
 pub(crate) fn iam_policy(fields: &mut Fields<'_>, place: Place) -> Result<Resource, Fault> {
@@ -22,11 +21,12 @@ pub(crate) fn iam_policy(fields: &mut Fields<'_>, place: Place) -> Result<Resour
         return Err(Reason::Generator { name: "IAMPolicyGenerator".to_owned(), problem }.into());
     }
     let annotation = format!("{account}@{project}.iam.gserviceaccount.com");
-    let mut metadata = json!({"name": name, "annotations": {"iam.gke.io/gcp-service-account": annotation}});
+    let annotations = map_of([("iam.gke.io/gcp-service-account", annotation.into())]);
+    let mut metadata = map_of([("name", name.into()), ("annotations", annotations)]);
     if !namespace.is_empty() {
-        metadata["namespace"] = namespace.into();
+        set(&mut metadata, "namespace", namespace.into());
     }
-    let mut resource = Resource::new(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}), place);
-    resource.needs_hash = false;
-    Ok(resource)
+    let value = map_of([("apiVersion", "v1".into()), ("kind", "ServiceAccount".into()), ("metadata", metadata)]);
+    let bytes = size(&value);
+    Ok(Resource::new(value, bytes, place))
 }

@@ -6,13 +6,13 @@ pub(crate) mod secret;
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-use shared_manifest::{Map, Value};
+use shared_manifest::{Text, Tree, TreeMap};
 
 use crate::fields::Fields;
 use crate::loader::Loader;
 use crate::problem::{Fault, Reason};
 use crate::resource::{Behavior, Place, Resource};
+use crate::value::{map_of, set};
 
 /// What a generator of entries is given.
 #[derive(Debug, Clone)]
@@ -95,20 +95,21 @@ impl Arguments {
         if self.name.is_empty() {
             return Err(self.refused(format!("a {kind} needs a name")));
         }
-        let mut metadata = json!({ "name": self.name });
+        let mut metadata = map_of([("name", self.name.as_str().into())]);
         if !self.namespace.is_empty() {
-            metadata["namespace"] = self.namespace.as_str().into();
+            set(&mut metadata, "namespace", self.namespace.as_str().into());
         }
         for (field, entries) in [("labels", &self.options.labels), ("annotations", &self.options.annotations)] {
             if !entries.is_empty() {
-                metadata[field] = json!(entries);
+                let entries: TreeMap = entries.iter().map(|(key, text)| (Text::new(key), text.as_str().into())).collect();
+                set(&mut metadata, field, entries.into());
             }
         }
-        let mut value = json!({"apiVersion": "v1", "kind": kind, "metadata": metadata});
+        let mut value = map_of([("apiVersion", "v1".into()), ("kind", kind.into()), ("metadata", metadata)]);
         if self.options.immutable {
-            value["immutable"] = true.into();
+            set(&mut value, "immutable", true.into());
         }
-        let mut resource = Resource::new(value, place);
+        let mut resource = Resource::new(value, 0, place);
         resource.is_generated = true;
         resource.behavior = self.behavior;
         resource.needs_hash = !self.options.no_hash;
@@ -123,7 +124,7 @@ impl Arguments {
             None => Ok(()),
         };
         for path in &self.envs {
-            let bytes = loader.bytes(path, "envs")?;
+            let bytes = loader.bytes_at(path, "envs")?;
             for (key, value) in self.env_lines(path, &bytes)? {
                 add(key, value.into_bytes())?;
             }
@@ -137,7 +138,7 @@ impl Arguments {
         }
         for source in &self.files {
             let (key, path) = self.file_source(source)?;
-            add(key.to_owned(), loader.bytes(path, "files")?.to_vec())?;
+            add(key.to_owned(), loader.bytes_at(path, "files")?.to_vec())?;
         }
         Ok(entries)
     }
@@ -195,8 +196,8 @@ fn base64_lines(bytes: &[u8]) -> String {
 }
 
 /// A map field of a value, made if it is missing.
-fn field_map<'a>(value: &'a mut Value, field: &str) -> Option<&'a mut Map<String, Value>> {
-    value.as_object_mut()?.entry(field).or_insert_with(|| Value::Object(Map::new())).as_object_mut()
+fn field_map<'a>(value: &'a mut Tree, field: &str) -> Option<&'a mut TreeMap> {
+    value.as_map_mut()?.get_or_insert_with(field, Tree::map).as_map_mut()
 }
 
 #[cfg(test)]

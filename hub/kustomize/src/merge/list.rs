@@ -1,32 +1,32 @@
 //! Joining two lists by their keys. The order of the result, and what happens to items without keys or with equal ones, is kustomize's own and
 //! follows from how it builds the list; this file builds it in the same steps, because users depend on the outcome.
 
-use shared_manifest::Value;
+use shared_manifest::{Text, Tree, TreeMap};
 
 use super::schema::{Joined, Kind};
 use super::{DIRECTIVE, Directive, Merge, Patch};
 use crate::problem::Reason;
-use crate::value::{has_text, is_item, text};
+use crate::value::{is_item, raw, text};
 
 /// The most items of a joined list: joining compares each with each, and 5,000 items are 25 million comparisons of two short texts.
 const JOINED_LIST_LIMIT: usize = 5_000;
 
 /// Items by number, so that one item can stand in several lists and be changed in all of them at once.
 struct Items {
-    values: Vec<Value>,
+    values: Vec<Tree>,
 }
 
 impl<'s> Merge<'s> {
     /// Merges a list that is joined. At least one side is a list.
     pub(super) fn walk_joined_list(
         &mut self,
-        base: Option<Value>,
+        base: Option<Tree>,
         patch: Patch,
         joined: &'s Joined,
         item: Kind<'s>,
-    ) -> Result<Option<Value>, Reason> {
+    ) -> Result<Option<Tree>, Reason> {
         let (base, patch) = match (base.filter(|value| !value.is_null()), patch) {
-            (Some(_), Patch::Says(Value::Null)) => return Ok(None),
+            (Some(_), Patch::Says(Tree::Null(_))) => return Ok(None),
             (None, Patch::Says(said)) => (said, Patch::IsBase),
             (Some(mut base), Patch::IsBase) => match self.list_directive(&mut base)? {
                 Directive::Delete => return Ok(None),
@@ -40,13 +40,16 @@ impl<'s> Merge<'s> {
             (Some(base), Patch::Silent) => (base, Patch::Silent),
             (None, Patch::Silent | Patch::IsBase) => return Ok(None),
         };
-        let Value::Array(base) = base else { return Ok(Some(base)) };
-        let mut items = Items { values: base };
+        let Tree::List(list) = &base else { return Ok(Some(base)) };
+        if matches!(patch, Patch::Silent) && is_in_order(list, joined) {
+            return self.walk_items(&base, item);
+        }
+        let mut items = Items { values: list.to_vec() };
         let base: Vec<usize> = (0..items.values.len()).collect();
         let patch: Option<Vec<usize>> = match patch {
             Patch::IsBase => Some(base.clone()),
-            Patch::Says(Value::Array(said)) => {
-                items.values.extend(said);
+            Patch::Says(Tree::List(said)) => {
+                items.values.extend(said.iter().cloned());
                 Some((base.len()..items.values.len()).collect())
             }
             Patch::Says(_) | Patch::Silent => None,
@@ -55,11 +58,12 @@ impl<'s> Merge<'s> {
             let remedy = "strategic merge joins it item by item; use a JSON patch, or split the resource";
             return Err(Reason::TooMuch { what: "items in one list", limit: JOINED_LIST_LIMIT, remedy });
         }
+        self.comparisons += items.values.len() * items.values.len();
         let keys: Vec<&str> = if joined.keys.is_empty() { vec![""] } else { joined.keys.iter().map(String::as_str).collect() };
         let order = self.join(&mut items, base, patch.as_deref(), &keys, item)?;
-        let mut values: Vec<Option<Value>> = items.values.into_iter().map(Some).collect();
+        let mut values: Vec<Option<Tree>> = items.values.into_iter().map(Some).collect();
         // An item stands twice in a list only if it was equal; the second takes a copy of the first.
-        let mut list: Vec<Value> = Vec::with_capacity(order.len());
+        let mut list: Vec<Tree> = Vec::with_capacity(order.len());
         let mut placed: Vec<(usize, usize)> = Vec::new();
         for index in order {
             match values[index].take() {
@@ -73,7 +77,21 @@ impl<'s> Merge<'s> {
                 }
             }
         }
-        Ok(Some(Value::Array(list)))
+        Ok(Some(Tree::list(list)))
+    }
+
+    /// The items of a list of which none is joined with another, each settled by itself.
+    fn walk_items(&mut self, list: &Tree, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
+        let mut settled = list.clone();
+        for (index, item) in list.as_list().unwrap_or_default().iter().enumerate() {
+            let Some(merged) = self.walk(Some(item.clone()), Patch::Silent, kind)? else { continue };
+            if !merged.is_same(item)
+                && let Some(items) = settled.as_list_mut()
+            {
+                items[index] = merged;
+            }
+        }
+        Ok(Some(settled))
     }
 
     fn join(
@@ -102,10 +120,11 @@ impl<'s> Merge<'s> {
                 items.set(&mut base, None, &valid_keys, &values);
                 continue;
             };
-            if let Value::Object(fields) = &mut items.values[merged] {
-                for (key, value) in valid_keys.iter().zip(&values).filter(|(_, value)| !value.is_empty()) {
-                    fields.entry(*key).or_insert_with(|| scalar(value));
-                }
+            let is_missing = |(key, value): &(&&str, &String)| !value.is_empty() && items.values[merged].get(key).is_none();
+            let missing: Vec<(Text, Tree)> =
+                valid_keys.iter().zip(&values).filter(is_missing).map(|(key, value)| (Text::new(key), scalar(value))).collect();
+            if let Some(fields) = items.values[merged].as_map_mut().filter(|_| !missing.is_empty()) {
+                fields.extend(missing);
             }
             items.set(&mut added, Some(merged), &valid_keys, &values);
         }
@@ -130,11 +149,11 @@ impl<'s> Merge<'s> {
             (None, None) => return Ok(None),
             (_, Some(_)) if directive == Directive::Delete => return Ok(None),
             (Some(_), Some(patch)) if directive == Directive::Replace && !is_base => patch,
-            (_, Some(patch)) if !items.values[patch].is_object() && !items.values[patch].is_array() => patch,
+            (_, Some(patch)) if !crate::value::is_collection(&items.values[patch]) => patch,
             (Some(base), _) => base,
             (None, Some(patch)) => patch,
         };
-        let value = items.values[result].take();
+        let value = std::mem::take(&mut items.values[result]);
         let merged = if Some(result) == patch {
             // Alone, or the same item on both sides: merged with itself.
             self.walk(None, Patch::Says(value), kind)?
@@ -146,23 +165,35 @@ impl<'s> Merge<'s> {
             self.walk(Some(value), said, kind)?
         };
         let Some(merged) = merged.filter(|merged| !merged.is_null()) else { return Ok(None) };
-        let is_empty = merged.as_object().is_some_and(|fields| fields.is_empty());
+        let is_empty = merged.as_map().is_some_and(TreeMap::is_empty);
         items.values[result] = merged;
         Ok(Some(result).filter(|_| !is_empty))
     }
 
     /// Takes the directive out of a list of the patch: an item that says nothing else.
-    fn list_directive(&self, patch: &mut Value) -> Result<Directive, Reason> {
-        let Some(list) = patch.as_array_mut() else { return Ok(Directive::Merge) };
-        let Some(item) = list.iter().find(|item| item.get(DIRECTIVE).is_some()) else { return Ok(Directive::Merge) };
-        if item.as_object().is_some_and(|fields| fields.len() > 1) {
-            return Ok(Directive::Merge);
-        }
+    fn list_directive(&self, patch: &mut Tree) -> Result<Directive, Reason> {
+        let item = patch.as_list().and_then(|list| list.iter().find(|item| item.get(DIRECTIVE).is_some()));
+        let Some(item) = item.filter(|item| item.as_map().is_some_and(|fields| fields.len() == 1)) else { return Ok(Directive::Merge) };
         let word = item[DIRECTIVE].clone();
         let directive = self.directive_named(&word)?;
-        list.retain(|item| item.get(DIRECTIVE) != Some(&word));
+        if let Some(list) = patch.as_list_mut() {
+            list.retain(|item| item.get(DIRECTIVE).is_none_or(|found| raw(found) != raw(&word)));
+        }
         Ok(directive)
     }
+}
+
+/// Up to this many items are compared each with each.
+const FEW: usize = 16;
+
+/// Whether each item of a list has all keys, with values that no other one has: then joining it with nothing leaves it as it is.
+fn is_in_order(list: &[Tree], joined: &Joined) -> bool {
+    let has_keys = |item: &Tree| !item.is_null() && joined.keys.iter().all(|key| item.get(key).is_some_and(|value| !raw(value).is_empty()));
+    let same = |a: &Tree, b: &Tree| joined.keys.iter().all(|key| raw(&a[key]) == raw(&b[key]));
+    !joined.keys.is_empty()
+        && list.len() <= FEW
+        && list.iter().all(has_keys)
+        && (1..list.len()).all(|second| (0..second).all(|first| !same(&list[first], &list[second])))
 }
 
 impl Items {
@@ -172,8 +203,7 @@ impl Items {
         let mut tuples = Vec::new();
         for index in patch.iter().chain(base) {
             let item = &self.values[*index];
-            let tuple: Vec<String> =
-                keys.iter().map(|key| if key.is_empty() { text(item) } else { item.get(*key).map(text).unwrap_or_default() }).collect();
+            let tuple: Vec<String> = keys.iter().map(|key| if key.is_empty() { raw(item) } else { text(&item[*key]) }.to_owned()).collect();
             if seen.insert(tuple.clone()) {
                 tuples.push(tuple);
             }
@@ -187,8 +217,8 @@ impl Items {
         list.iter().copied().find(|index| {
             let item = &self.values[*index];
             match keys.first() {
-                Some(&"") => has_text(item, &values[0]),
-                _ => item.is_object() && keys.iter().zip(&values).all(|(key, value)| is_item(item, key, value)),
+                Some(&"") => raw(item) == values[0],
+                _ => item.is_map() && keys.iter().zip(&values).all(|(key, value)| is_item(item, key, value)),
             }
         })
     }
@@ -202,17 +232,17 @@ impl Items {
         let mut is_placed = false;
         for index in list.iter().copied() {
             let item = &self.values[index];
-            if item.is_null() || item.as_object().is_some_and(|fields| fields.is_empty()) {
+            if item.is_null() || item.as_map().is_some_and(TreeMap::is_empty) {
                 continue;
             }
-            if !item.is_object() && by_field {
+            if !item.is_map() && by_field {
                 kept.push(index);
                 continue;
             }
             let mut holds = false;
             let matches = keys.iter().enumerate().all(|(position, key)| {
                 if let Some(value) = values.get(position) {
-                    holds = if value.is_empty() && !key.is_empty() { item.get(*key).is_some() } else { is_item(item, key, value) };
+                    holds = if value.is_empty() && !key.is_empty() { item.get(key).is_some() } else { is_item(item, key, value) };
                 }
                 holds
             });
@@ -236,13 +266,13 @@ impl Items {
         for index in base.iter().copied() {
             let item = &self.values[index];
             if keys.first().is_none_or(|key| key.is_empty()) {
-                self.set(list, Some(index), &[""], &[text(item)]);
+                self.set(list, Some(index), &[""], &[raw(item).to_owned()]);
                 continue;
             }
             let mut values = Vec::with_capacity(keys.len());
             for key in keys {
-                match item.get(*key) {
-                    Some(value) => values.push(text(value)),
+                match item.get(key) {
+                    Some(value) => values.push(raw(value).to_owned()),
                     None => list.push(index),
                 }
             }
@@ -295,6 +325,6 @@ fn agree(a: &[String], b: &[String]) -> Option<Vec<String>> {
 }
 
 /// A key's value as YAML would read its text.
-fn scalar(text: &str) -> Value {
-    text.parse::<i64>().map_or_else(|_| text.into(), Value::from)
+fn scalar(text: &str) -> Tree {
+    if text.parse::<i64>().is_ok() { Tree::Number(text.into()) } else { text.into() }
 }

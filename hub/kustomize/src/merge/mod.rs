@@ -1,14 +1,18 @@
 //! Strategic merge as kustomize does it: maps field by field, null and `$patch: delete` remove, `$patch: replace` replaces, and lists that
 //! the built-in schema says so are joined by their keys; all other lists are replaced. Which resource is patched is left to the transformers.
+//!
+//! What the patch does not mention is looked at, too: a field that the base leaves blank goes, and joined lists lose what they hold twice.
 
 mod list;
 mod schema;
 
-use shared_manifest::{Map, Value};
+use std::sync::Arc;
+
+use shared_manifest::{Text, Tree, TreeMap};
 
 use crate::id::Id;
 use crate::problem::Reason;
-use crate::value::type_of;
+use crate::value::{in_quotes_of, raw, type_of};
 
 use schema::Kind;
 pub(crate) use schema::Schema;
@@ -18,7 +22,7 @@ enum Patch {
     /// The patch does not mention it.
     Silent,
     /// The patch says this.
-    Says(Value),
+    Says(Tree),
     /// The base has nothing here, so that what the patch said has become the base and is now merged with itself: directives are carried out
     /// and nulls go.
     IsBase,
@@ -35,10 +39,23 @@ enum Directive {
 /// The name of the directive's field.
 const DIRECTIVE: &str = "$patch";
 
-/// Merges `patch` into `base`. `None` says that the patch deletes all of it.
-pub(crate) fn strategic_merge(base: Value, patch: Value, schema: &Schema) -> Result<Option<Value>, Reason> {
-    let mut merge = Merge { schema, id: Id::of(&base).to_string(), path: Vec::new() };
-    Ok(merge.walk(Some(base), Patch::Says(patch), Kind::Unknown)?.filter(|value| !value.is_null()))
+/// A merged value, and how much work it was.
+pub(crate) struct Merged {
+    /// `None` if the patch deletes all of it.
+    pub(crate) value: Option<Tree>,
+    /// How often an item of a joined list was compared with another.
+    pub(crate) comparisons: usize,
+}
+
+/// Merges `patch` into `base`.
+pub(crate) fn strategic_merge(base: Tree, patch: Tree, schema: &Schema) -> Result<Merged, Reason> {
+    // kustomize forgets to take over what replaces an object as a whole.
+    if patch.get(DIRECTIVE).is_some_and(|word| raw(word) == "replace") {
+        return Ok(Merged { value: Some(base), comparisons: 0 });
+    }
+    let mut merge = Merge { schema, id: Id::of(&base).to_string(), path: Vec::new(), comparisons: 0 };
+    let value = merge.walk(Some(base), Patch::Says(patch), Kind::Unknown)?.filter(|value| !value.is_null());
+    Ok(Merged { value, comparisons: merge.comparisons })
 }
 
 struct Merge<'s> {
@@ -46,12 +63,13 @@ struct Merge<'s> {
     /// The resource, for messages.
     id: String,
     /// Where the walk is, for messages.
-    path: Vec<String>,
+    path: Vec<Text>,
+    comparisons: usize,
 }
 
 impl<'s> Merge<'s> {
     /// One step: the merged value, or `None` where nothing is left. A null that comes out is one that the base states and keeps.
-    fn walk(&mut self, base: Option<Value>, patch: Patch, kind: Kind<'s>) -> Result<Option<Value>, Reason> {
+    fn walk(&mut self, base: Option<Tree>, patch: Patch, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
         let said = match &patch {
             Patch::Says(value) if !value.is_null() => Some(value),
             _ => None,
@@ -61,14 +79,14 @@ impl<'s> Merge<'s> {
             self.check_same_type(first, said)?;
         }
         match first {
-            Value::Object(_) => {
+            Tree::Map(_) => {
                 let kind = match kind {
                     Kind::Unknown => self.schema.kind_of(base.as_ref(), said),
                     known => known,
                 };
                 self.walk_map(base, patch, kind)
             }
-            Value::Array(_) => match kind {
+            Tree::List(_) => match kind {
                 Kind::Joined(_, joined) => self.walk_joined_list(base, patch, joined, kind.item()),
                 Kind::Unknown | Kind::Type(..) => Ok(replace(base, patch)),
             },
@@ -76,9 +94,9 @@ impl<'s> Merge<'s> {
         }
     }
 
-    fn walk_map(&mut self, base: Option<Value>, patch: Patch, kind: Kind<'s>) -> Result<Option<Value>, Reason> {
+    fn walk_map(&mut self, base: Option<Tree>, patch: Patch, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
         let (base, patch) = match (base.filter(|value| !value.is_null()), patch) {
-            (_, Patch::Says(Value::Null)) => return Ok(None),
+            (_, Patch::Says(Tree::Null(_))) => return Ok(None),
             (None, Patch::Says(mut said)) => match self.directive(&mut said)? {
                 Directive::Delete => return Ok(None),
                 Directive::Merge | Directive::Replace => (said, Patch::IsBase),
@@ -95,59 +113,64 @@ impl<'s> Merge<'s> {
             (Some(base), Patch::Silent) => (base, Patch::Silent),
             (None, Patch::Silent | Patch::IsBase) => return Ok(None),
         };
-        let Value::Object(base) = base else { return Ok(Some(base)) };
+        let Tree::Map(mut base) = base else { return Ok(Some(base)) };
         let is_base = matches!(patch, Patch::IsBase);
-        let mut said = match patch {
-            Patch::Says(Value::Object(said)) => said,
-            _ => Map::new(),
+        let said = match patch {
+            Patch::Says(Tree::Map(said)) => said,
+            _ => Arc::default(),
         };
-        let mut merged = Map::new();
-        for (field, value) in base {
-            let patch = match said.remove(&field) {
-                Some(said) => Patch::Says(said),
+        let mut changes: Vec<(Text, Option<Tree>)> = Vec::new();
+        for (field, value) in base.iter() {
+            let patch = match said.get(field) {
+                Some(said) => Patch::Says(said.clone()),
                 None if is_base => Patch::IsBase,
                 None => Patch::Silent,
             };
-            self.merge_field(&mut merged, field, Some(value), patch, kind)?;
+            let merged = self.walk_field(field, Some(value.clone()), patch, kind)?;
+            if merged.as_ref().is_none_or(|merged| !merged.is_same(value)) {
+                changes.push((field.clone(), merged));
+            }
         }
-        for (field, value) in said {
-            self.merge_field(&mut merged, field, None, Patch::Says(value), kind)?;
+        for (field, value) in said.iter().filter(|(field, _)| !base.contains_key(field)) {
+            let merged = self.walk_field(field, None, Patch::Says(value.clone()), kind)?;
+            changes.extend(merged.map(|merged| (field.clone(), Some(merged))));
         }
-        Ok(Some(Value::Object(merged)))
+        if changes.len() > FEW {
+            base = Arc::new(with_all(&base, changes));
+        } else if !changes.is_empty() {
+            let fields: &mut TreeMap = Arc::make_mut(&mut base);
+            for (field, value) in changes {
+                match value {
+                    Some(value) => drop(fields.insert(field, value)),
+                    None => drop(fields.remove(&field)),
+                }
+            }
+        }
+        Ok(Some(Tree::Map(base)))
     }
 
-    fn merge_field(
-        &mut self,
-        merged: &mut Map<String, Value>,
-        field: String,
-        base: Option<Value>,
-        patch: Patch,
-        kind: Kind<'s>,
-    ) -> Result<(), Reason> {
-        let kind = kind.field(&field);
-        self.path.push(field);
-        let value = self.walk(base, patch, kind)?;
-        let field = self.path.pop().unwrap_or_default();
-        if let Some(value) = value {
-            merged.insert(field, value);
-        }
-        Ok(())
+    fn walk_field(&mut self, field: &Text, base: Option<Tree>, patch: Patch, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
+        self.path.push(field.clone());
+        let value = self.walk(base, patch, kind.field(field))?;
+        self.path.pop();
+        Ok(value)
     }
 
     /// Takes the directive out of a map of the patch.
-    fn directive(&self, patch: &mut Value) -> Result<Directive, Reason> {
-        let Some(fields) = patch.as_object_mut() else { return Ok(Directive::Merge) };
-        let Some(word) = fields.get(DIRECTIVE) else { return Ok(Directive::Merge) };
+    fn directive(&self, patch: &mut Tree) -> Result<Directive, Reason> {
+        let Some(word) = patch.get(DIRECTIVE) else { return Ok(Directive::Merge) };
         let directive = self.directive_named(word)?;
-        fields.remove(DIRECTIVE);
+        if let Some(fields) = patch.as_map_mut() {
+            fields.remove(DIRECTIVE);
+        }
         Ok(directive)
     }
 
-    fn directive_named(&self, word: &Value) -> Result<Directive, Reason> {
-        match word.as_str() {
-            Some("merge") => Ok(Directive::Merge),
-            Some("replace") => Ok(Directive::Replace),
-            Some("delete") => Ok(Directive::Delete),
+    fn directive_named(&self, word: &Tree) -> Result<Directive, Reason> {
+        match raw(word) {
+            "merge" => Ok(Directive::Merge),
+            "replace" => Ok(Directive::Replace),
+            "delete" => Ok(Directive::Delete),
             _ => Err(Reason::Patch {
                 patch: format!("patch of {}", self.id),
                 problem: format!("$patch in {} must be merge, replace or delete", self.place()),
@@ -155,12 +178,8 @@ impl<'s> Merge<'s> {
         }
     }
 
-    fn check_same_type(&self, base: &Value, patch: &Value) -> Result<(), Reason> {
-        let class = |value: &Value| match value {
-            Value::Object(_) => 0,
-            Value::Array(_) => 1,
-            _ => 2,
-        };
+    fn check_same_type(&self, base: &Tree, patch: &Tree) -> Result<(), Reason> {
+        let class = |value: &Tree| (value.is_map(), value.is_list());
         if class(base) == class(patch) {
             return Ok(());
         }
@@ -172,18 +191,43 @@ impl<'s> Merge<'s> {
     }
 }
 
-/// What becomes of a field that both sides leave without a value.
-fn merge_nothing(base: Option<Value>, patch: &Patch) -> Option<Value> {
+/// Up to this many fields are set one after the other: each may move all that stand behind it.
+const FEW: usize = 16;
+
+/// The map with these fields set, or taken away.
+fn with_all(base: &TreeMap, mut changes: Vec<(Text, Option<Tree>)>) -> TreeMap {
+    changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let mut entries = Vec::with_capacity(base.len() + changes.len());
+    let mut changes = changes.into_iter().peekable();
+    for (field, value) in base.iter() {
+        while let Some((before, value)) = changes.next_if(|(changed, _)| changed < field) {
+            entries.extend(value.map(|value| (before, value)));
+        }
+        match changes.next_if(|(changed, _)| changed == field) {
+            Some((_, changed)) => entries.extend(changed.map(|changed| (field.clone(), changed))),
+            None => entries.push((field.clone(), value.clone())),
+        }
+    }
+    entries.extend(changes.filter_map(|(field, value)| Some((field, value?))));
+    entries.into_iter().collect()
+}
+
+/// What becomes of a field that both sides leave without a value: a null that the base spells out stays, one that it leaves blank goes.
+fn merge_nothing(base: Option<Tree>, patch: &Patch) -> Option<Tree> {
     match patch {
-        Patch::Silent => base,
+        Patch::Silent => base.filter(|null| !raw(null).is_empty()),
         Patch::Says(_) | Patch::IsBase => None,
     }
 }
 
 /// Scalars and plain lists: what the patch says, null removing it.
-fn replace(base: Option<Value>, patch: Patch) -> Option<Value> {
+fn replace(base: Option<Tree>, patch: Patch) -> Option<Tree> {
     match patch {
-        Patch::Says(value) => Some(value).filter(|value| !value.is_null()),
+        Patch::Says(value) if value.is_null() => None,
+        Patch::Says(value) => Some(match base {
+            Some(base) => in_quotes_of(&base, value),
+            None => value,
+        }),
         Patch::Silent | Patch::IsBase => base,
     }
 }

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use shared_manifest::{Map, Value};
+use shared_manifest::{Map, Tree, Value};
+
+use crate::value::raw;
 
 /// A schema.
 #[derive(Debug, Clone)]
@@ -81,14 +83,14 @@ impl Schema {
     }
 
     /// Whether the kind that `value` names is in the schema.
-    pub(crate) fn knows(&self, value: &Value) -> bool {
+    pub(crate) fn knows(&self, value: &Tree) -> bool {
         matches!(self.kind_of(Some(value), None), Kind::Type(..))
     }
 
     /// The type that `apiVersion` and `kind` in one of the maps name.
-    pub(super) fn kind_of<'s>(&'s self, base: Option<&Value>, patch: Option<&Value>) -> Kind<'s> {
-        let named = |value: &Value| {
-            let number = self.0.roots.get(value["apiVersion"].as_str()?)?.get(value["kind"].as_str()?)?;
+    pub(super) fn kind_of<'s>(&'s self, base: Option<&Tree>, patch: Option<&Tree>) -> Kind<'s> {
+        let named = |value: &Tree| {
+            let number = self.0.roots.get(raw(&value["apiVersion"]))?.get(raw(&value["kind"]))?;
             Some(Kind::Type(&self.0, *number))
         };
         base.and_then(named).or_else(|| patch.and_then(named)).unwrap_or(Kind::Unknown)
@@ -198,7 +200,7 @@ mod tests {
     #[test]
     fn the_table_knows_the_lists_of_a_pod_template() {
         let schema = Schema::default();
-        let deployment = serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment"});
+        let deployment = Tree::from(&serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment"}));
         let kind = schema.kind_of(Some(&deployment), None);
         let containers = kind.field("spec").field("template").field("spec").field("containers");
         let Kind::Joined(_, joined) = containers else { panic!("containers are joined") };

@@ -1,11 +1,14 @@
 //! `namePrefix` and `nameSuffix`: a text before or after the name of every resource, custom definitions, API services and namespaces excepted.
 
-use crate::field_spec::{Create, FieldSpec};
+use shared_manifest::Text;
+
+use crate::field_spec::{Create, FieldSpecs};
+use crate::id::Kind;
 use crate::problem::Fault;
 use crate::resource::Resource;
 use crate::resources::Resources;
 use crate::transform::Transformer;
-use crate::value::text;
+use crate::value::{raw, restyled};
 
 /// Before or after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,29 +20,34 @@ pub(crate) enum Side {
 /// The transformer.
 pub(crate) struct Affix {
     pub(crate) side: Side,
-    pub(crate) text: String,
-    pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) text: Text,
+    pub(crate) fields: FieldSpecs,
 }
 
 impl Transformer for Affix {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
+        resources.look(1)?;
+        resources.work.write(self.text.len() * resources.len())?;
         for resource in resources.iter_mut().filter(|resource| !is_exempt(resource)) {
-            for field in &self.fields {
+            for field in self.fields.iter() {
                 if !resource.original_id().is_selected(&field.kinds) {
                     continue;
                 }
-                if field.path == "metadata/name" && !self.text.is_empty() {
+                if field.path.text == "metadata/name" && !self.text.is_empty() {
                     let affixes = if self.side == Side::Prefix { &mut resource.prefixes } else { &mut resource.suffixes };
                     affixes.push(self.text.clone());
                     resource.remember_id();
                 }
-                field.visit(&mut resource.value, Create::Scalar, &mut |value| {
-                    let old = text(value);
-                    *value = match self.side {
-                        Side::Prefix => format!("{}{old}", self.text),
-                        Side::Suffix => format!("{old}{}", self.text),
-                    }
-                    .into();
+                if !Kind::of(&resource.value).is_selected(&field.kinds) {
+                    continue;
+                }
+                field.visit(&mut resource.value, Create::Scalar, &mut |value: &mut _| {
+                    let old = raw(value);
+                    let new = match self.side {
+                        Side::Prefix => [&self.text, old].concat(),
+                        Side::Suffix => [old, &self.text].concat(),
+                    };
+                    *value = restyled(value, &new);
                     Ok(())
                 })?;
             }

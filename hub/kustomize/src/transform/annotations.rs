@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::field_spec::FieldSpec;
+use crate::field_spec::FieldSpecs;
 use crate::problem::Fault;
 use crate::resources::Resources;
 use crate::transform::Transformer;
@@ -11,7 +11,7 @@ use crate::transform::labels::set_pairs;
 /// The transformer.
 pub(crate) struct Annotations {
     pub(crate) annotations: BTreeMap<String, String>,
-    pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) fields: FieldSpecs,
 }
 
 impl Transformer for Annotations {

@@ -1,21 +1,26 @@
 //! The hash of a generated ConfigMap's or Secret's content after its name, so that a change of content is a change of name and rolls the pods.
 
-use serde_json::json;
-use shared_manifest::Value;
+use shared_manifest::{Map, Tree, Value};
 use shared_model::Digest;
 
-use crate::problem::Fault;
+use crate::json;
+use crate::problem::{Fault, Reason};
+use crate::resource::Resource;
 use crate::resources::Resources;
 use crate::transform::Transformer;
-use crate::value::text;
+use crate::value::raw;
 
 /// The transformer.
 pub(crate) struct Hash;
 
 impl Transformer for Hash {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
+        if resources.iter().all(|resource| !resource.needs_hash) {
+            return Ok(());
+        }
         for resource in resources.iter_mut().filter(|resource| resource.needs_hash) {
-            let hash = content_hash(&resource.value);
+            let known = resource.hashed.as_ref().filter(|hashed| hashed.is_of(&resource.value)).map(|hashed| hashed.digits.clone());
+            let hash = known.or_else(|| content_hash(&resource.value)).ok_or_else(|| changed_kind(resource))?;
             resource.remember_id();
             let name = format!("{}-{hash}", resource.name());
             resource.set_metadata("name", &name);
@@ -24,25 +29,53 @@ impl Transformer for Hash {
     }
 }
 
+/// The hash of a content that is kept with it, so that it is not made again where the content is still the same in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Hashed {
+    content: [Tree; 5],
+    digits: String,
+}
+
+/// All fields that a hash may be made of.
+const FIELDS: [&str; 5] = ["binaryData", "data", "kind", "stringData", "type"];
+
+impl Hashed {
+    /// The hash of `value`, if it has one.
+    pub(crate) fn of(value: &Tree) -> Option<Self> {
+        Some(Self { digits: content_hash(value)?, content: FIELDS.map(|name| value[name].clone()) })
+    }
+
+    fn is_of(&self, value: &Tree) -> bool {
+        FIELDS.iter().zip(&self.content).all(|(name, content)| value[*name].is_same(content))
+    }
+}
+
 /// The first ten digits of the SHA-256 of the content as Go writes it, with the digits that could spell words exchanged. The name is part of the
 /// content only as an empty text: kustomize looks it up under a key that no object has.
-fn content_hash(value: &Value) -> String {
+fn content_hash(value: &Tree) -> Option<String> {
     let field = |name: &str| match &value[name] {
-        Value::Null => json!(""),
-        scalar @ (Value::Bool(_) | Value::Number(_) | Value::String(_)) => json!(text(scalar)),
-        other => other.clone(),
+        // A list is no map, and what cannot be read into one is nothing.
+        Tree::List(_) => Value::Null,
+        map @ Tree::Map(_) => map.to_value(),
+        scalar => raw(scalar).into(),
     };
-    let is_secret = value["kind"] == "Secret";
-    let mut content = json!({"data": field("data"), "kind": value["kind"], "name": ""});
-    if is_secret {
-        content["type"] = field("type");
+    let kind = raw(&value["kind"]);
+    let (more, extra): (&[&str], _) = match kind {
+        "Secret" => (&["type"], "stringData"),
+        "ConfigMap" => (&[], "binaryData"),
+        _ => return None,
+    };
+    let mut content = Map::new();
+    content.insert("kind".to_owned(), kind.into());
+    content.insert("name".to_owned(), "".into());
+    for name in ["data"].iter().chain(more) {
+        content.insert((*name).to_owned(), field(name));
     }
-    let extra = if is_secret { "stringData" } else { "binaryData" };
-    if value[extra].is_object() {
-        content[extra] = value[extra].clone();
+    if value[extra].is_map() {
+        content.insert(extra.to_owned(), value[extra].to_value());
     }
-    let digits = Digest::of(go_json(&content).as_bytes()).hex();
-    digits
+    let digits = Digest::of(json::compact(&Value::Object(content)).as_bytes()).hex();
+    let digits = digits
         .chars()
         .take(10)
         .map(|digit| match digit {
@@ -53,22 +86,14 @@ fn content_hash(value: &Value) -> String {
             'e' => 't',
             other => other,
         })
-        .collect()
+        .collect();
+    Some(digits)
 }
 
-/// Compact JSON as Go's `encoding/json` writes it: keys sorted, and the characters escaped that HTML and JavaScript trip over. Outside of
-/// strings they do not occur.
-fn go_json(value: &Value) -> String {
-    let mut out = String::new();
-    for character in value.to_string().chars() {
-        match character {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
-        }
-    }
-    out
+fn changed_kind(resource: &Resource) -> Reason {
+    let problem = format!(
+        "a patch has made it {}, and kustomize's hash of that depends on lines and quotes of the source; set disableNameSuffixHash",
+        resource.kind()
+    );
+    Reason::Generator { name: resource.name().to_owned(), problem }
 }

@@ -1,43 +1,90 @@
 //! `images`: another name, tag or digest for the container images of one name.
 
-use regex::Regex;
-use shared_manifest::Value;
+use std::cell::RefCell;
+use std::sync::Arc;
 
-use crate::field_spec::{Create, FieldSpec};
+use regex::Regex;
+use shared_manifest::{Text, Tree, TreeMap};
+
+use crate::field_spec::{Applicable, Create, FieldSpecs, Visitor};
 use crate::fields::Fields;
 use crate::problem::{Fault, Reason};
 use crate::resources::Resources;
 use crate::selector::regular_expression;
 use crate::transform::Transformer;
-use crate::value::{text, type_of};
+use crate::value::{is_collection, raw, restyled, type_of};
 
 /// What to change, as a kustomization says it.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
-    /// kustomize reads the name as a regular expression, and so it is.
-    name: Regex,
-    new_name: String,
-    new_tag: String,
+    /// The name as the kustomization has it.
+    pub(crate) written_name: String,
+    name: Name,
+    pub(crate) new_name: String,
+    pub(crate) new_tag: String,
     tag_suffix: String,
-    digest: String,
+    pub(crate) digest: String,
+}
+
+/// kustomize reads the name as a regular expression, and so it is.
+#[derive(Debug, Clone)]
+enum Name {
+    /// One in which only `.` means anything but itself.
+    Plain(String),
+    /// Any other.
+    Expression(Regex),
+}
+
+impl Name {
+    fn read(name: &str) -> Result<Self, Reason> {
+        if name.chars().all(|character| character.is_ascii_alphanumeric() || "_-/:@.".contains(character)) {
+            return Ok(Self::Plain(name.to_owned()));
+        }
+        let expression = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
+        regular_expression(&expression, name).map(Self::Expression)
+    }
+
+    fn matches(&self, image: &str) -> bool {
+        match self {
+            Self::Plain(name) => {
+                let mut rest = image.chars();
+                name.chars().all(|wanted| rest.next().is_some_and(|found| found == wanted || (wanted == '.' && found != '\n')))
+                    && is_tag_and_digest(rest.as_str())
+            }
+            Self::Expression(expression) => expression.is_match(image),
+        }
+    }
+}
+
+/// Whether a text is what may follow the name of an image.
+fn is_tag_and_digest(text: &str) -> bool {
+    let after =
+        |text: &str| text.trim_start_matches(|character: char| character.is_ascii_alphanumeric() || "_.{}-".contains(character)).len();
+    let text = text.strip_prefix(':').map_or(text, |tag| &tag[tag.len() - after(tag)..]);
+    text.is_empty() || text.strip_prefix("@sha256:").is_some_and(|digest| after(digest) == 0)
 }
 
 impl Image {
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Fault> {
-        let name = fields.text("name")?;
-        let expression = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
+        let written_name = fields.text("name")?;
         Ok(Self {
-            name: regular_expression(&expression, &name).map_err(|reason| Fault::at(fields.line, reason))?,
+            name: Name::read(&written_name).map_err(|reason| Fault::at(fields.line, reason))?,
             new_name: fields.text("newName")?,
             new_tag: fields.text("newTag")?,
             tag_suffix: fields.text("tagSuffix")?,
             digest: fields.text("digest")?,
+            written_name,
         })
     }
 
-    /// The image instead of `image`, if it is one of this name.
+    /// The most bytes by which it makes an image longer.
+    fn longest(&self) -> usize {
+        self.new_name.len() + self.new_tag.len() + self.tag_suffix.len() + self.digest.len()
+    }
+
+    /// The image instead of `image`, if it is one of this name and another one.
     fn replace(&self, image: &str) -> Option<String> {
-        if !self.name.is_match(image) {
+        if !self.name.matches(image) {
             return None;
         }
         let (name, mut tag, mut digest) = split(image);
@@ -57,60 +104,148 @@ impl Image {
             result.push('@');
             result.push_str(digest);
         }
-        Some(result)
+        Some(result).filter(|result| result != image)
     }
 }
 
-/// The transformer.
+/// The transformer for images that are changed one after the other.
 pub(crate) struct Images {
-    pub(crate) image: Image,
-    pub(crate) fields: Vec<FieldSpec>,
+    pub(crate) images: Arc<Vec<Image>>,
+    pub(crate) fields: FieldSpecs,
 }
 
 impl Transformer for Images {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
+        resources.look(1)?;
+        resources.work.step(resources.len() * self.images.len())?;
+        let mut applicable = Applicable::new(&self.fields);
+        let (resources, work) = resources.parts_mut();
         for resource in resources.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
-            self.replace_in_containers(&mut resource.value);
-            for field in &self.fields {
-                field.visit(&mut resource.value, Create::Never, &mut |value| {
-                    if value.is_object() || value.is_array() {
-                        let found = type_of(value);
-                        return Err(Reason::WrongType { field: field.path.to_string(), wanted: "text", found, hint: "" });
-                    }
-                    if let Some(image) = self.image.replace(&text(value)) {
-                        *value = image.into();
-                    }
-                    Ok(())
-                })?;
+            let mut present = present(&mut resource.value, &mut applicable)?;
+            for image in self.images.iter() {
+                if present.iter().all(|present| image.replace(present).is_none()) {
+                    continue;
+                }
+                work.walk(4 * resource.bytes)?;
+                work.write(present.len() * image.longest())?;
+                if let Some(replaced) = replaced_in_containers(&resource.value, image) {
+                    resource.value = replaced;
+                }
+                applicable.visit(&mut resource.value, Create::Never, &mut Set { image })?;
+                present = self::present(&mut resource.value, &mut applicable)?;
             }
         }
         Ok(())
     }
 }
 
-impl Images {
-    /// Replaces the images of all lists called `containers` or `initContainers`, wherever they are: kustomize does so before it goes by the
-    /// field specifications.
-    fn replace_in_containers(&self, value: &mut Value) {
-        match value {
-            Value::Array(items) => items.iter_mut().for_each(|item| self.replace_in_containers(item)),
-            Value::Object(fields) => {
-                for (name, field) in fields {
-                    self.replace_in_containers(field);
-                    let Value::Array(containers) = field else { continue };
-                    if name != "containers" && name != "initContainers" {
-                        continue;
-                    }
-                    for image in containers.iter_mut().filter_map(|container| container.get_mut("image")) {
-                        if let Some(replaced) = self.image.replace(&text(image)) {
-                            *image = replaced.into();
-                        }
-                    }
+/// All images that a resource names: in containers, and where the specifications lead.
+fn present(resource: &mut Tree, applicable: &mut Applicable<'_>) -> Result<Vec<Text>, Reason> {
+    let mut found = Vec::new();
+    find_in_containers(resource, &mut found);
+    let mut find = Find(RefCell::new(found));
+    applicable.visit(resource, Create::Never, &mut find)?;
+    Ok(find.0.into_inner())
+}
+
+/// Notes the images, and changes nothing.
+struct Find(RefCell<Vec<Text>>);
+
+impl Visitor for Find {
+    fn wants(&self, value: &Tree) -> bool {
+        self.0.borrow_mut().extend(value.written().cloned());
+        is_collection(value)
+    }
+
+    fn visit(&mut self, value: &mut Tree) -> Result<(), Reason> {
+        if is_collection(value) { Err(no_image(value)) } else { Ok(()) }
+    }
+}
+
+fn no_image(value: &Tree) -> Reason {
+    Reason::WrongType { field: "an image".to_owned(), wanted: "text", found: type_of(value), hint: "" }
+}
+
+struct Set<'i> {
+    image: &'i Image,
+}
+
+impl Visitor for Set<'_> {
+    fn wants(&self, value: &Tree) -> bool {
+        is_collection(value) || self.image.replace(raw(value)).is_some()
+    }
+
+    fn visit(&mut self, value: &mut Tree) -> Result<(), Reason> {
+        if is_collection(value) {
+            return Err(no_image(value));
+        }
+        if let Some(image) = self.image.replace(raw(value)) {
+            *value = restyled(value, &image);
+        }
+        Ok(())
+    }
+}
+
+/// The fields that hold containers, wherever they are: kustomize looks at all of them before it goes by the field specifications.
+fn holds_containers(field: &str) -> bool {
+    field == "containers" || field == "initContainers"
+}
+
+/// The images of all containers.
+fn find_in_containers(value: &Tree, found: &mut Vec<Text>) {
+    match value {
+        Tree::List(items) => items.iter().for_each(|item| find_in_containers(item, found)),
+        Tree::Map(fields) => {
+            for (name, field) in fields.iter() {
+                find_in_containers(field, found);
+                if holds_containers(name) {
+                    let containers = field.as_list().unwrap_or_default();
+                    found.extend(containers.iter().filter_map(|container| container.get("image")?.written().cloned()));
                 }
             }
-            _ => {}
+        }
+        _ => {}
+    }
+}
+
+/// The value with another image in its containers; `None` if it holds none.
+fn replaced_in_containers(value: &Tree, image: &Image) -> Option<Tree> {
+    match value {
+        Tree::List(items) => replaced_items(items, |item| replaced_in_containers(item, image)),
+        Tree::Map(fields) => {
+            let mut changes: Vec<(Text, Tree)> = Vec::new();
+            for (name, field) in fields.iter() {
+                let inside = replaced_in_containers(field, image);
+                let own = match inside.as_ref().unwrap_or(field) {
+                    Tree::List(containers) if holds_containers(name) => replaced_items(containers, |container| {
+                        let old = container.get("image").filter(|old| !is_collection(old))?;
+                        let mut container = TreeMap::clone(container.as_map()?);
+                        container.insert(Text::new_static("image"), restyled(old, &image.replace(raw(old))?));
+                        Some(container.into())
+                    }),
+                    _ => None,
+                };
+                changes.extend(own.or(inside).map(|changed| (name.clone(), changed)));
+            }
+            if changes.is_empty() {
+                return None;
+            }
+            let mut fields = TreeMap::clone(fields);
+            fields.extend(changes);
+            Some(fields.into())
+        }
+        _ => None,
+    }
+}
+
+fn replaced_items(items: &[Tree], replace: impl Fn(&Tree) -> Option<Tree>) -> Option<Tree> {
+    let mut changed: Option<Vec<Tree>> = None;
+    for (index, item) in items.iter().enumerate() {
+        if let Some(item) = replace(item) {
+            changed.get_or_insert_with(|| items.to_vec())[index] = item;
         }
     }
+    changed.map(Tree::list)
 }
 
 /// Name, tag and digest of an image. A colon before the first slash belongs to a port.
@@ -129,6 +264,23 @@ fn split(image: &str) -> (&str, &str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_name_matches_as_its_expression_would() {
+        for name in ["nginx", "docker.io/a/b", "host:5000/x", "a-b_c"] {
+            let expression = format!("^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$");
+            let expression = Regex::new(&expression).expect("an expression");
+            let plain = Name::read(name).expect("a name");
+            assert!(matches!(plain, Name::Plain(_)));
+            for tail in
+                ["", ":", ":1.2", ":1@sha256:ff", "@sha256:", "@sha256:ff:1", ":1:2", "@md5:1", "/x", "-x", ":1@sha256:a/b", ":\u{e9}"]
+            {
+                for image in [format!("{name}{tail}"), format!("{}{tail}", name.replace('.', "x")), format!("x{name}{tail}")] {
+                    assert_eq!(plain.matches(&image), expression.is_match(&image), "{name} {image}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn an_image_splits_at_its_last_parts() {

@@ -13,6 +13,7 @@ pub(crate) mod patch_json;
 pub(crate) mod patch_strategic;
 pub(crate) mod replacement;
 pub(crate) mod replicas;
+pub(crate) mod shared;
 pub(crate) mod sort;
 pub(crate) mod value_add;
 pub(crate) mod variables;

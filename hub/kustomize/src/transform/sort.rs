@@ -73,7 +73,7 @@ fn signed(length: usize) -> i64 {
 
 /// Group, version and kind as a text to sort by; what is empty comes late.
 pub(crate) fn kind_key(group: &str, version: &str, kind: &str) -> String {
-    format!("{}_{}_{}", or(group, "~G"), or(version, "~V"), or(kind, "~K"))
+    [or(group, "~G"), "_", or(version, "~V"), "_", or(kind, "~K")].concat()
 }
 
 fn or<'a>(part: &'a str, none: &'a str) -> &'a str {
@@ -81,7 +81,7 @@ fn or<'a>(part: &'a str, none: &'a str) -> &'a str {
 }
 
 fn id_key(id: &Id<'_>) -> String {
-    format!("{}|{}", or(id.written_namespace, "~X"), or(id.name, "~N"))
+    [or(id.written_namespace, "~X"), "|", or(id.name, "~N")].concat()
 }
 
 /// The kinds that come first, in this order.

@@ -1,14 +1,15 @@
 //! `ValueAddTransformer`: a value put into a field of selected resources, as a whole or as a part of a path in it.
 
-use shared_manifest::{Map, Value};
+use shared_manifest::Tree;
 
+use crate::field_spec::{Applicable, FieldSpecs};
 use crate::fields::Fields;
 use crate::problem::{Fault, Reason};
 use crate::resources::Resources;
 use crate::selector::Selector;
 use crate::transform::Transformer;
 use crate::transform::namespace::{Namespace, Subjects};
-use crate::value::{map_in, split_path, text, type_of};
+use crate::value::{is_collection, map_in, raw, split_path, type_of};
 
 /// The transformer.
 pub(crate) struct ValueAdd {
@@ -40,6 +41,7 @@ impl Target {
 impl Transformer for ValueAdd {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
         for target in &self.targets {
+            resources.work.step(resources.len())?;
             let selected = match &target.selector {
                 Some(selector) => resources.select(selector),
                 None => resources.indexes(|resource| !resource.is_deleted()),
@@ -47,9 +49,9 @@ impl Transformer for ValueAdd {
             for index in selected {
                 let resource = resources.get_mut(index);
                 if target.field == "metadata/namespace" {
-                    let namespace = self.value.clone();
-                    let set = Namespace { namespace, fields: Vec::new(), unset_only: false, subjects: Subjects::Default };
-                    set.set_in(&mut resource.value)?;
+                    let namespace = self.value.as_str().into();
+                    let set = Namespace { namespace, fields: FieldSpecs::default(), unset_only: false, subjects: Subjects::Default };
+                    set.set_in(&mut resource.value, &mut Applicable::new(&[]))?;
                     continue;
                 }
                 let id = resource.id().to_string();
@@ -58,7 +60,7 @@ impl Transformer for ValueAdd {
                     make(&mut resource.value, &segments).map_err(|problem| Reason::Field { path: target.field.clone(), id, problem })?;
                 *field = match target.position {
                     0 => self.value.as_str().into(),
-                    position => insert_part(&text(field), position - 1, &self.value).into(),
+                    position => insert_part(raw(field), position - 1, &self.value).into(),
                 };
             }
         }
@@ -66,13 +68,13 @@ impl Transformer for ValueAdd {
     }
 }
 
-fn make<'a>(value: &'a mut Value, segments: &[String]) -> Result<&'a mut Value, String> {
+fn make<'a>(value: &'a mut Tree, segments: &[String]) -> Result<&'a mut Tree, String> {
     let Some((segment, rest)) = segments.split_first() else {
-        return if value.is_object() || value.is_array() { Err(format!("it is {}, not a scalar", type_of(value))) } else { Ok(value) };
+        return if is_collection(value) { Err(format!("it is {}, not a scalar", type_of(value))) } else { Ok(value) };
     };
     let found = type_of(value);
     let map = map_in(value).ok_or_else(|| format!("the way to \"{segment}\" leads through {found}"))?;
-    let next = map.entry(segment.clone()).or_insert_with(|| if rest.is_empty() { Value::Null } else { Value::Object(Map::new()) });
+    let next = map.get_or_insert_with(segment, || if rest.is_empty() { Tree::NULL } else { Tree::map() });
     make(next, rest)
 }
 

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use hub_kustomize::{BuildError, BuildOptions, build_values};
+use hub_kustomize::{BuildError, BuildOptions, LoadRestriction};
 use hub_tree::{Budget, MemoryTree, Reader, TreePath};
-use shared_manifest::{Value, YamlBudget, YamlMode, parse_yaml};
 
 /// What a case expects.
 pub(crate) enum Expected {
-    /// These objects in this order.
-    Objects(Vec<Value>),
+    /// This text.
+    Yaml(String),
     /// A refusal; what kustomize said.
     Refusal(String),
 }
@@ -43,48 +42,69 @@ fn read(path: &Path) -> Vec<u8> {
     std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Builds `directory` of `tree`.
-pub(crate) fn build_in(tree: &MemoryTree, directory: &str) -> Result<Vec<Value>, BuildError> {
+fn build(tree: &MemoryTree, directory: &str, load_restriction: LoadRestriction) -> Result<String, BuildError> {
     let reader = Reader::new(tree, Budget::RENDER);
     let path = TreePath::parse(directory).expect("a path");
-    build_values(&reader, &path, &BuildOptions::default()).map(|(values, _)| values)
+    let options = BuildOptions { load_restriction, ..BuildOptions::default() };
+    Ok(hub_kustomize::build(&reader, &path, &options)?.to_yaml())
 }
 
 /// What the case in `directory` expects.
 pub(crate) fn expected(directory: &Path) -> Expected {
-    let refusal = directory.join("expected.err");
-    if refusal.exists() {
-        return Expected::Refusal(String::from_utf8_lossy(&read(&refusal)).into_owned());
+    for name in ["expected.err", "expected-error.txt"] {
+        let refusal = directory.join(name);
+        if refusal.exists() {
+            return Expected::Refusal(text(&refusal));
+        }
     }
-    let text = String::from_utf8(read(&directory.join("expected.yaml"))).expect("UTF-8");
-    let documents = parse_yaml(&text, YamlMode::Kustomize, YamlBudget::BUNDLE).expect("expected.yaml is YAML");
-    Expected::Objects(documents.into_iter().map(|document| document.value).collect())
+    Expected::Yaml(text(&directory.join("expected.yaml")))
+}
+
+fn text(path: &Path) -> String {
+    String::from_utf8_lossy(&read(path)).into_owned()
+}
+
+/// What the file `flags` of a case says, which are flags of `kustomize build`.
+fn load_restriction(directory: &Path) -> LoadRestriction {
+    let flags = directory.join("flags");
+    if !flags.exists() {
+        return LoadRestriction::RootOnly;
+    }
+    match text(&flags).trim() {
+        "--load-restrictor LoadRestrictionsNone" => LoadRestriction::Tree,
+        other => panic!("{}: unknown flags {other:?}", flags.display()),
+    }
 }
 
 /// Why the case in `directory` fails, or nothing if it passes.
 pub(crate) fn failure(directory: &Path) -> Option<String> {
-    let target = String::from_utf8(read(&directory.join("target"))).expect("UTF-8");
-    let built = build_in(&tree(&directory.join("in")), target.trim());
+    let target = text(&directory.join("target"));
+    let built = build(&tree(&directory.join("in")), target.trim(), load_restriction(directory));
     match (built, expected(directory)) {
-        (Err(_), Expected::Refusal(_)) => None,
+        (Err(error), Expected::Refusal(_)) => unsaid(directory, &error.to_string()),
         (Ok(_), Expected::Refusal(message)) => Some(format!("builds, and kustomize refuses: {}", first_line(&message))),
-        (Err(error), Expected::Objects(_)) => Some(error.to_string()),
-        (Ok(built), Expected::Objects(objects)) => difference(&built, &objects),
+        (Err(error), Expected::Yaml(_)) => Some(error.to_string()),
+        (Ok(built), Expected::Yaml(expected)) => difference(&built, &expected),
     }
+}
+
+/// A case may ask for words that the refusal must say, one wish a line.
+fn unsaid(directory: &Path, refusal: &str) -> Option<String> {
+    let words = directory.join("our-error.txt");
+    let wishes = if words.exists() { text(&words) } else { String::new() };
+    let missing = wishes.lines().find(|wish| !refusal.contains(wish))?.to_owned();
+    Some(format!("is refused without saying {missing:?}: {refusal}"))
 }
 
 fn first_line(text: &str) -> &str {
     text.lines().find(|line| !line.starts_with("# Warning")).unwrap_or_default()
 }
 
-fn difference(built: &[Value], expected: &[Value]) -> Option<String> {
-    let name = |value: &Value| format!("{} {}", value["kind"], value["metadata"]["name"]);
-    for (index, (object, expected)) in built.iter().zip(expected).enumerate() {
-        if object != expected {
-            let (ours, theirs) = (shared_manifest::to_yaml(object), shared_manifest::to_yaml(expected));
-            return Some(format!("object {index}, {}, differs\n--- kustomize\n{theirs}--- here\n{ours}", name(expected)));
-        }
+fn difference(built: &str, expected: &str) -> Option<String> {
+    if built == expected {
+        return None;
     }
-    let (ours, theirs) = (built.len(), expected.len());
-    (ours != theirs).then(|| format!("{ours} objects instead of {theirs}"))
+    let line = built.lines().zip(expected.lines()).take_while(|(ours, theirs)| ours == theirs).count();
+    let from = |text: &str| text.lines().skip(line.saturating_sub(3)).take(8).collect::<Vec<_>>().join("\n");
+    Some(format!("line {} differs\n--- kustomize\n{}\n--- here\n{}", line + 1, from(expected), from(built)))
 }
