@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The test command: everything that must hold, on a fresh machine that has Rust and Go. It sets up what is missing (the control plane's
-# programs, built once and cached; git and strace where apt-get can install them), then checks and tests. Takes any working directory.
+# programs and kustomize's, built once and cached; git and strace where apt-get can install them), then checks and tests. Takes any
+# working directory.
 #
 #   CAPSTAN_CONFORMANCE   directory of conformance data; default ../shared/conformance beside the checkout, if it is there
 #   KUBEBUILDER_ASSETS    directory with etcd, kube-apiserver, kube-controller-manager, kubectl; default: built by e2e/cluster/setup.sh
+#   CAPSTAN_ORACLE_DIR    directory with kustomize and kustomize-oracle; default: built by e2e/oracle/setup.sh
 #   CI                    if set: no incremental builds, no progress bars
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -41,6 +43,13 @@ ensure_control_plane() {
   export KUBEBUILDER_ASSETS=$assets
 }
 
+ensure_oracle() {
+  local programs
+  programs=$(e2e/oracle/setup.sh | tail -n 1)
+  [[ -x $programs/kustomize-oracle ]] || { echo "BUG: setup.sh named '$programs', which has no kustomize-oracle" >&2; return 1; }
+  export CAPSTAN_ORACLE_DIR=$programs
+}
+
 if [[ -n ${CI:-} ]]; then
   export CARGO_INCREMENTAL=0 CARGO_TERM_PROGRESS_WHEN=never
 fi
@@ -48,11 +57,12 @@ if [[ -z ${CAPSTAN_CONFORMANCE:-} && -d ../shared/conformance ]]; then
   CAPSTAN_CONFORMANCE=$(cd ../shared/conformance && pwd)
   export CAPSTAN_CONFORMANCE
 fi
-# A test that lacks its control plane fails instead of being skipped.
-export REQUIRE_CONTROL_PLANE=1
+# A test that lacks its control plane, or kustomize to compare with, fails instead of being skipped.
+export REQUIRE_CONTROL_PLANE=1 REQUIRE_ORACLE=1
 
 step "strace" ensure_strace
 step "control plane" ensure_control_plane
+step "kustomize oracle" ensure_oracle
 command -v git >/dev/null || { echo "git is missing: the tests run a real Git server around it. Install git." >&2; exit 1; }
 
 step "format" cargo fmt --all --check
@@ -66,4 +76,6 @@ if cargo nextest --version >/dev/null 2>&1; then
 else
   step "tests" cargo test --workspace --locked --no-fail-fast
 fi
+step "budgets" cargo test --release --locked -p hub-kustomize --test budgets
+step "fuzzing" e2e/fuzz/run.sh all 20
 echo "==> all passed in $SECONDS s"

@@ -13,12 +13,14 @@ use hub_cli::{Console, Exit};
 use hub_client::{Client, ClientConfig, Token};
 use hub_hubd::{Clock, HubConfig, RunningHub, start};
 use hub_source::SourceSpec;
+use hub_store::OpenError;
 use shared_daemon::{LogConfig, Shutdown, Trigger};
 use shared_model::Timestamp;
 use tokio::task::JoinHandle;
 
-/// How long ports may be in use after the hub that had them has ended: the task of its admin endpoint ends a moment later.
-const PORTS_ARE_FREE: Duration = Duration::from_secs(10);
+/// How long ports and the store may be in use after the hub that had them has ended: in one process, the task of its admin endpoint and a commit
+/// that it no longer waits for end a moment later.
+const ALL_IS_FREE: Duration = Duration::from_secs(10);
 
 /// A hub. It listens on the same ports after a restart.
 pub struct TestHub {
@@ -75,7 +77,7 @@ impl TestHub {
         let (trigger, running): (Trigger, RunningHub) = loop {
             let (trigger, shutdown) = Shutdown::manual(Duration::from_secs(10));
             match start(self.config.clone(), shutdown).await {
-                Err(error) if is_in_use(&error) && since.elapsed() < PORTS_ARE_FREE => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) if is_in_use(&error) && since.elapsed() < ALL_IS_FREE => tokio::time::sleep(Duration::from_millis(20)).await,
                 started => break (trigger, started?),
             }
         };
@@ -205,5 +207,8 @@ impl TestHub {
 }
 
 fn is_in_use(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>()).any(|cause| cause.kind() == std::io::ErrorKind::AddrInUse)
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|cause| cause.kind() == std::io::ErrorKind::AddrInUse)
+            || matches!(cause.downcast_ref(), Some(OpenError::InUse { .. }))
+    })
 }

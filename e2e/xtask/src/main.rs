@@ -4,12 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 mod codegen;
+mod merge_table;
 mod schemas;
 mod tidy;
 
 const USAGE: &str = "usage: cargo run -p e2e-xtask -- TASK
   tidy [ROOT]                  the project's rules about itself; with ROOT those about the tree there
   codegen [--check]            the Rust code of the wire format, from the .proto files
+  merge-table [--check]        the lists that hub/kustomize joins, from kustomize's schema; needs e2e/oracle/setup.sh
   schemas [--check] [FOLDER]   the JSON Schemas of the fleet language, in docs/schemas or FOLDER";
 
 fn main() -> ExitCode {
@@ -20,6 +22,8 @@ fn main() -> ExitCode {
         ["tidy", root] => tidy::check_tree(Path::new(root)),
         ["codegen"] => codegen::write(),
         ["codegen", "--check"] => codegen::check(),
+        ["merge-table"] => merge_table::write(),
+        ["merge-table", "--check"] => merge_table::check(),
         ["schemas"] => schemas::write(&schemas::directory()),
         ["schemas", "--check"] => schemas::check(&schemas::directory()),
         ["schemas", "--check", folder] => schemas::check(Path::new(folder)),

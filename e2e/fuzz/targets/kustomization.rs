@@ -1,0 +1,4 @@
+//! libFuzzer drives the target `kustomization`: a whole tree. What must hold is said in the library.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| e2e_fuzz::Target::Kustomization.run(input));
