@@ -220,7 +220,7 @@ fn first_document(text: &str) -> Result<(Node, Vec<String>), Fault> {
 /// so that all lines keep their number; each is reported.
 fn parse_with_repeated_keys(text: &str) -> Result<(Vec<Node>, Vec<String>), YamlError> {
     /// Each takes a parse of its own; nobody repeats more keys by accident.
-    const REPEATED_KEY_LIMIT: usize = 20;
+    const REPEATED_KEY_LIMIT: usize = 8;
     let mut notes = Vec::new();
     let mut text = Cow::Borrowed(text);
     loop {

@@ -14,9 +14,9 @@ use crate::value::{raw_text, set, text};
 /// The most objects of one build: what one release may hold (`docs/architecture.md`).
 pub(crate) const OBJECT_LIMIT: usize = 5_000;
 
-/// The most steps of one build, where a step is one transformer, selector or patch looking at one object, or at a KiB of it: 270 transformers
-/// for each of 5,000 objects of 2 KiB. A step costs a fraction of a microsecond.
-pub(crate) const STEP_LIMIT: usize = 4_000_000;
+/// The most steps of one build, where a step is one transformer, selector or patch looking at one object, or at a KiB of it: 130 transformers
+/// for each of 5,000 objects of 2 KiB. A step costs up to half a microsecond, so that a build ends within a second.
+pub(crate) const STEP_LIMIT: usize = 2_000_000;
 
 /// In how many places of an object one transformer may put the same text: the field specifications of labels know at most ten.
 const PLACES: usize = 16;

@@ -230,18 +230,18 @@ fn what_is_done_to_every_object_ends_at_the_budget_of_steps() {
     let all = config_maps(OBJECTS);
     let steps = "steps of transformers and patches";
     check(vec![
-        ("JSON patches over objects", over(&names("patches", 250, patch), &all), Builds(OBJECTS)),
+        ("JSON patches over objects", over(&names("patches", 120, patch), &all), Builds(OBJECTS)),
         ("JSON patches over objects, more", over(&names("patches", 610, patch), &all), Refused(steps)),
         ("merge patches over objects", over(&names("patches", 40, merge), &all), Builds(OBJECTS)),
         ("merge patches over objects, more", over(&names("patches", 610, merge), &all), Refused("bytes written by transformers")),
-        ("images over objects", over(&names("images", 590, "{name: nginx, newTag: v1}"), &deployments(OBJECTS)), Builds(OBJECTS)),
+        ("images over objects", over(&names("images", 290, "{name: nginx, newTag: v1}"), &deployments(OBJECTS)), Builds(OBJECTS)),
         ("images over objects, more", over(&names("images", 900, "{name: nginx, newTag: v1}"), &deployments(OBJECTS)), Refused(steps)),
         ("replicas over objects", over(&names("replicas", 90, "{name: o0, count: 2}"), &deployments(OBJECTS)), Builds(OBJECTS)),
         ("replicas over objects, more", over(&names("replicas", 610, "{name: o0, count: 2}"), &deployments(OBJECTS)), Refused(steps)),
-        ("labels over objects", over(&names("labels", 250, "{pairs: {a: b}}"), &deployments(OBJECTS)), Builds(OBJECTS)),
+        ("labels over objects", over(&names("labels", 120, "{pairs: {a: b}}"), &deployments(OBJECTS)), Builds(OBJECTS)),
         (
             "labels with selectors over objects",
-            over(&names("labels", 250, "{pairs: {a: b}, includeSelectors: true}"), &deployments(OBJECTS)),
+            over(&names("labels", 120, "{pairs: {a: b}, includeSelectors: true}"), &deployments(OBJECTS)),
             Builds(OBJECTS),
         ),
         ("labels over objects, more", over(&names("labels", 1_700, "{pairs: {a: b}}"), &all), Refused(steps)),
@@ -269,11 +269,11 @@ fn replacements_over_objects_end_at_a_budget() {
     };
     let written = "more than 20971520 bytes written";
     check(vec![
-        ("replacements that all objects are targets of", over(&many(250, "{kind: ConfigMap}"), &all), Builds(OBJECTS)),
+        ("replacements that all objects are targets of", over(&many(120, "{kind: ConfigMap}"), &all), Builds(OBJECTS)),
         ("replacements that all objects are targets of, more", over(&many(700, "{kind: ConfigMap}"), &all), Refused("more than")),
-        ("replacements of one object each", over(&many(250, "{name: o1}"), &all), Builds(OBJECTS)),
+        ("replacements of one object each", over(&many(120, "{name: o1}"), &all), Builds(OBJECTS)),
         ("replacements of one object each, more", over(&many(5_000, "{name: o1}"), &all), Refused("steps of transformers and patches")),
-        ("targets of a replacement", over(&targets(250), &all), Refused("ConfigMap ConfigMap is there twice")),
+        ("targets of a replacement", over(&targets(120), &all), Refused("ConfigMap ConfigMap is there twice")),
         ("replacements of every item", over(&wild(20), &wide), Builds(1)),
         ("replacements of every item, more", over(&wild(600), &wide), Refused(written)),
     ]);
@@ -322,7 +322,7 @@ fn names_and_variables_that_every_object_refers_to_are_found_soon() {
         ("references to one object", over("namePrefix: p-\n", &one), Builds(OBJECTS)),
         ("references in lists of names", over("namePrefix: p-\n", &roles), Builds(OBJECTS)),
         ("a long list of names", over("namePrefix: p-\n", &many_names), Builds(2)),
-        ("variables", over(&variables(500), &commands), Builds(OBJECTS)),
+        ("variables", over(&variables(200), &commands), Builds(OBJECTS)),
         ("a text of variables", over(&variables(1), &text("$(V0)")), Builds(1)),
         ("a text of dollars", over(&variables(1), &text("$")), Builds(1)),
         (
@@ -463,7 +463,7 @@ fn trees_of_kustomizations_end_at_their_budgets() {
         ("kustomizations", bases(1_999), Builds(1_999)),
         ("kustomizations, one more", bases(2_000), Refused("more than 2000 kustomizations in one build")),
         ("levels over objects", levels(64, "namePrefix: p\nnamespace: ns\nlabels: [{pairs: {a: b}}]\n"), Builds(OBJECTS)),
-        ("components over objects", components(500), Builds(OBJECTS)),
+        ("components over objects", components(200), Builds(OBJECTS)),
         ("components over objects, more", components(1_999), Refused("steps of transformers and patches")),
         ("a list of objects", file(&list(19_999)), Refused("more than 5000 objects")),
         ("a list of objects, more", file(&list(20_000)), Refused("more than")),
