@@ -324,6 +324,7 @@ fn names_and_variables_that_every_object_refers_to_are_found_soon() {
         ("a long list of names", over("namePrefix: p-\n", &many_names), Builds(2)),
         ("variables", over(&variables(200), &commands), Builds(OBJECTS)),
         ("a text of variables", over(&variables(1), &text("$(V0)")), Builds(1)),
+        ("a text of open parentheses", over(&variables(1), &text("$(")), Builds(1)),
         ("a text of dollars", over(&variables(1), &text("$")), Builds(1)),
         (
             "variables that write much",

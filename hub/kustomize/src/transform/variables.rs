@@ -208,10 +208,14 @@ impl Expand<'_> {
         }
         let mut out = String::new();
         let mut rest = whole.as_str();
+        // Where no parenthesis closes there is none further on; looking again each time would be quadratic.
+        let mut closes = true;
         while let Some(dollar) = rest.find('$') {
             out.push_str(&rest[..dollar]);
             let after = &rest[dollar + 1..];
-            let name = after.strip_prefix('(').and_then(|inside| inside.split_once(')'));
+            let inside = after.strip_prefix('(').filter(|_| closes);
+            let name = inside.and_then(|inside| inside.split_once(')'));
+            closes &= inside.is_none() || name.is_some();
             match (name, after.chars().next()) {
                 (Some((name, tail)), _) => {
                     match self.values.get(name).and_then(|meaning| Some((meaning.value.as_ref()?, &meaning.shown))) {
