@@ -7,14 +7,14 @@ use std::time::Duration;
 use agent_cluster::{Cluster, ClusterError, Discovery, Mark, Refusal, Resource, Role, View, Watches};
 use agent_plan::{Attempts, Compared, Input, Inventory, KindState, Kinds, Observed, Plan, PrunePermit, Step, plan};
 use futures_util::StreamExt as _;
-use shared_model::{AppName, Digest, FieldChange, GroupKind, ObjectKey, Reason, Severity, Timestamp};
+use shared_model::{AppName, Clock, Digest, FieldChange, GroupKind, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Entry, Heal};
 use tokio::sync::watch;
 
 use crate::copy::Copy;
 use crate::desired::Wanted;
 use crate::execute::Execution;
-use crate::shared::{Clock, Shared, Status};
+use crate::shared::{Shared, Status};
 
 /// Requests in flight at once. The API server is not faster with more, only slower to others (16 in flight give its full rate for ConfigMaps).
 pub(crate) const IN_FLIGHT: usize = 8;
@@ -103,7 +103,7 @@ impl Agent {
     pub(crate) async fn run(mut self) {
         while !self.is_stopped() {
             let wake = self.turn().await;
-            let pause = wake.map_or(IDLE, |at| Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default()).min(IDLE);
+            let pause = wake.map_or(IDLE, |at| Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()).min(IDLE);
             tokio::select! {
                 () = self.view.changed() => {}
                 () = self.shared.nudged() => {}
@@ -116,7 +116,7 @@ impl Agent {
 
     /// One look at everything, and what follows from it. Returns when to look again at the latest.
     async fn turn(&mut self) -> Option<Timestamp> {
-        let now = (self.clock)();
+        let now = self.clock.now();
         self.want();
         let inventory = self.shared.ledger().inventory().clone();
         self.discover(&inventory, now).await;
@@ -131,7 +131,7 @@ impl Agent {
         self.report(&plan);
         self.carry_out(inventory, &plan, steps).await;
         if writer {
-            self.copy.bring_up_to_date(&self.shared, &self.wanted.digests, (self.clock)()).await;
+            self.copy.bring_up_to_date(&self.shared, &self.wanted.digests, self.clock.now()).await;
         }
         let rediscovery = self.rediscover.then(|| now + REDISCOVER);
         let again = busy.then_some(now);

@@ -81,7 +81,7 @@ impl Execution<'_> {
     }
 
     async fn carry_out(&mut self, group: Vec<Step>) {
-        let now = (self.agent.clock)();
+        let now = self.agent.clock.now();
         for step in &group {
             if let StepKind::Apply { drift: Some(changes), .. } = &step.kind {
                 self.agent.attempts.healing(&step.app, &step.object, changes, now);
@@ -102,7 +102,7 @@ impl Execution<'_> {
     }
 
     fn settle(&mut self, step: &Step, outcome: Outcome) {
-        let now = (self.agent.clock)();
+        let now = self.agent.clock.now();
         let (app, object) = (&step.app, &step.object);
         match (outcome, &step.kind) {
             (Outcome::Applied(live), StepKind::Apply { entry, .. }) if !entry.is_claimed() => {

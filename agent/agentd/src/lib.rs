@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::{Cluster, Lease, Role};
-use shared_model::{ClusterName, ClusterUid};
+use shared_model::{Clock, ClusterName, ClusterUid};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -30,7 +30,7 @@ pub use crate::doctor::{Finding, examine};
 pub use crate::intake::{Accepted, Intake};
 pub use crate::join::JoinError;
 pub use crate::run::run;
-pub use crate::shared::{Clock, Part, Problems, Status};
+pub use crate::shared::{Part, Problems, Status};
 
 use crate::agent::Agent;
 use crate::copy::Copy;
@@ -133,7 +133,7 @@ async fn hold_lease(
     mut given_back: watch::Receiver<bool>,
 ) {
     loop {
-        let held = lease.hold(clock()).await;
+        let held = lease.hold(clock.now()).await;
         shared.set_problem(Part::ApiServer, held.as_ref().err().map(ToString::to_string));
         match held {
             Ok(found) => {
@@ -153,7 +153,7 @@ async fn hold_lease(
             _ = given_back.wait_for(|given_back| *given_back) => break,
         }
     }
-    if let Err(error) = lease.release(clock()).await {
+    if let Err(error) = lease.release(clock.now()).await {
         tracing::warn!(%error, "the lease could not be given back; it runs out by itself");
     }
 }

@@ -11,7 +11,7 @@ use agent_link::{Link, LinkConfig};
 use anyhow::Context as _;
 use shared_daemon::{AdminServer, Check, Shutdown};
 use shared_identity::{CertificateChain, random};
-use shared_model::{ClusterUid, Timestamp};
+use shared_model::{Clock, ClusterUid, Timestamp};
 use shared_release::SignedRoot;
 use shared_session::VersionOffer;
 
@@ -19,7 +19,6 @@ use crate::config::AgentConfig;
 use crate::join::{Member, become_member, known_member};
 use crate::memory::{Memory, MemoryError};
 use crate::observe::{LOOK_EVERY, Observer, Sight};
-use crate::shared::Clock;
 use crate::site::AgentSite;
 use crate::{Running, Seat, set_going};
 
@@ -54,7 +53,7 @@ pub async fn run(config: AgentConfig, cluster: Cluster, shutdown: Shutdown) -> a
         start = prepare(&config, &cluster, &observer) => start?,
         () = shutdown.begun() => return Ok(()),
     };
-    let clock: Clock = Arc::new(Timestamp::now);
+    let clock = Clock::new(Timestamp::now);
     let name = start.member.certificate.facts.identity.cluster.clone();
     observer.enrolled.pass(format!("as {}", start.member.certificate.facts.identity));
     let uid = start.uid.clone();
@@ -148,7 +147,7 @@ impl Connection<'_> {
         let (mut status, mut problems, mut held) = (shared.status(), shared.problems(), agent_link::Site::held(&*self.site));
         let outcome = loop {
             observer.look(&Sight {
-                now: (self.clock)(),
+                now: self.clock.now(),
                 status: &status.borrow_and_update(),
                 problems: &problems.borrow_and_update(),
                 link: &link_state.borrow_and_update(),
@@ -184,7 +183,6 @@ impl Connection<'_> {
     }
 
     fn start(&self, member: Member, trusted: CertificateChain) -> anyhow::Result<Link> {
-        let clock = self.clock.clone();
         let config = LinkConfig {
             hub: self.config.hub.clone(),
             enrolment: self.config.enrolment.clone(),
@@ -193,7 +191,7 @@ impl Connection<'_> {
             certificate: member.certificate,
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             versions: VersionOffer::ours(),
-            clock: agent_link::Clock::new(move || clock()),
+            clock: self.clock.clone(),
         };
         Link::start(config, self.site.clone() as Arc<dyn agent_link::Site>).context("the link to the hub cannot be started")
     }

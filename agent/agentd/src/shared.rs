@@ -14,9 +14,6 @@ use tokio::sync::{Notify, watch};
 
 use crate::reach::Reach;
 
-/// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 /// What the agent knows about itself and its apps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {

@@ -10,7 +10,7 @@ use agent_plan::KindState;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use shared_identity::AgentCertificate;
-use shared_model::{AppName, Digest, Reason, Severity};
+use shared_model::{AppName, Clock, Digest, Reason, Severity};
 use shared_release::{AppKey, Entry, Existing, Release, SUPPORTED_FEATURES, SignedFreshness, SignedIndex, SignedRoot};
 use shared_session::{ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, ObjectDiff, RootDocument, Secret, Verdict};
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::IN_FLIGHT;
 use crate::intake::{Accepted, Intake};
-use crate::shared::{Clock, Part, Problems, Shared, Status};
+use crate::shared::{Part, Problems, Shared, Status};
 
 /// What the link talks to.
 pub(crate) struct AgentSite {
@@ -234,7 +234,7 @@ impl Site for AgentSite {
     fn take_freshness(&self, freshness: FreshnessDocument) -> Later<'_, ()> {
         let taken = SignedFreshness::from_bytes(freshness.bytes())
             .map_err(|error| Reason::new(Severity::Error, "FreshnessNotTrusted", error.to_string()))
-            .and_then(|statement| self.intake.confirm(&statement, (self.clock)()));
+            .and_then(|statement| self.intake.confirm(&statement, self.clock.now()));
         match taken {
             Ok(()) => {
                 *self.shown.freshness.lock().unwrap_or_else(PoisonError::into_inner) = Some(freshness.digest());

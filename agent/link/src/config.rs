@@ -1,40 +1,12 @@
 //! What a link is started with.
 
-use std::fmt;
 use std::sync::Arc;
 
 use shared_identity::{AgentCertificate, AgentKey, CertificateChain};
-use shared_model::Timestamp;
+use shared_model::Clock;
 use shared_session::VersionOffer;
 
 use crate::dial::HubAddress;
-
-/// Tells the wall-clock time.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Clock {
-    /// A clock that asks `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The system's clock.
-    pub fn system() -> Self {
-        Self::new(Timestamp::now)
-    }
-
-    /// The time.
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// One agent's link to its hub.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ mod renew;
 mod site;
 mod state;
 
-pub use config::{Clock, LinkConfig};
+pub use config::LinkConfig;
 pub use dial::{DialError, HubAddress, InvalidAddress};
 pub use enrol::{EnrolConfig, EnrolError, Enrolled, enrol, reattest};
 pub use link::{Link, LinkError};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shared_model::Timestamp;
+use shared_model::{Clock, Timestamp};
 
 /// A clock that can be ahead of the real one. Clones are the same clock.
 #[derive(Clone, Default)]
@@ -17,8 +17,8 @@ impl MovableClock {
     }
 
     /// As the hub takes its clock.
-    pub(crate) fn for_hub(&self) -> hub_hubd::Clock {
+    pub(crate) fn for_hub(&self) -> Clock {
         let ahead = self.0.clone();
-        Arc::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::SeqCst)))
+        Clock::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::SeqCst)))
     }
 }

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -11,11 +10,11 @@ use e2e_cluster::PortLease;
 use hub_api::{AddClusterRequest, ApprovalRequest, EnrolmentView, ProblemView, StatusFilter, StatusView};
 use hub_cli::{Console, Exit};
 use hub_client::{Client, ClientConfig, Token};
-use hub_hubd::{Clock, HubConfig, RunningHub, start};
+use hub_hubd::{HubConfig, RunningHub, start};
 use hub_source::SourceSpec;
 use hub_store::OpenError;
 use shared_daemon::{LogConfig, Shutdown, Trigger};
-use shared_model::Timestamp;
+use shared_model::{Clock, Timestamp};
 use tokio::task::JoinHandle;
 
 /// How long ports and the store may be in use after the hub that had them has ended: in one process, the task of its admin endpoint and a commit
@@ -37,7 +36,7 @@ impl TestHub {
     /// # Errors
     /// Whatever keeps a hub from starting.
     pub async fn start(data_dir: PathBuf, fleet: SourceSpec) -> anyhow::Result<Self> {
-        Self::start_with_clock(data_dir, fleet, Arc::new(Timestamp::now)).await
+        Self::start_with_clock(data_dir, fleet, Clock::new(Timestamp::now)).await
     }
 
     /// As [`TestHub::start`], with a clock.

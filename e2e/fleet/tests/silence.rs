@@ -11,7 +11,7 @@ use e2e_cluster::{ControlPlane, Options, require_control_plane};
 use e2e_fleet::{FleetRepository, Process, TestAgent, TestHub, eventually, eventually_within, prepare};
 use hub_cli::Exit;
 use serde_json::Value;
-use shared_model::{OFFLINE_AFTER, STALE_AFTER, Timestamp};
+use shared_model::{Clock, OFFLINE_AFTER, STALE_AFTER, Timestamp};
 
 const FLEET: [(&str, &str); 5] = [
     ("fleet.yaml", "apiVersion: capstan.dev/v1\nkind: Fleet\nmetadata: {name: test}\nspec: {}\n"),
@@ -204,7 +204,7 @@ async fn restart(hub: &mut TestHub) -> anyhow::Result<()> {
     eventually("the hub shows its fleet again", || hub.status(), |rows| !rows.is_empty()).await.map(drop)
 }
 
-async fn start(disk: &Path, clock: hub_hubd::Clock) -> anyhow::Result<(TestHub, ControlPlane, TestAgent)> {
+async fn start(disk: &Path, clock: Clock) -> anyhow::Result<(TestHub, ControlPlane, TestAgent)> {
     let repository = FleetRepository::init(&disk.join("fleet.git"), &FLEET)?;
     let hub = TestHub::start_with_clock(disk.join("hub"), repository.source()?, clock).await?;
     let plane = ControlPlane::start(Options::default()).await?;
@@ -223,7 +223,7 @@ async fn a_silent_cluster_is_stale_then_offline_in_every_field_also_after_a_rest
     let ahead = Arc::new(AtomicI64::new(0));
     let clock = {
         let ahead = ahead.clone();
-        Arc::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::Relaxed).unsigned_abs()))
+        Clock::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::Relaxed).unsigned_abs()))
     };
     let pass = |time: Duration| ahead.fetch_add(i64::try_from(time.as_secs()).unwrap_or(i64::MAX), Ordering::Relaxed);
     let (mut hub, plane, mut agent) = start(disk.path(), clock).await?;
@@ -259,7 +259,7 @@ async fn a_stopped_agent_is_shown_as_offline_within_ninety_seconds() -> anyhow::
     require_control_plane!();
     prepare();
     let disk = tempfile::tempdir()?;
-    let (mut hub, _plane, mut agent) = start(disk.path(), Arc::new(Timestamp::now)).await?;
+    let (mut hub, _plane, mut agent) = start(disk.path(), Clock::new(Timestamp::now)).await?;
     let stopped = Instant::now();
     agent.stop().await?;
     let mut times = BTreeMap::new();

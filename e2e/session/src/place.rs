@@ -4,14 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_link::{Clock, HubAddress, Link, LinkConfig};
+use agent_link::{HubAddress, Link, LinkConfig};
 use bytes::Bytes;
 use hub_distribute::{DistributeConfig, EnrolmentConfig, EnrolmentHandle, Handle, serve, serve_enrolment};
 use shared_identity::{
     AgentCertificate, AgentIdentity, AgentKey, CertificateRequest, RotatingCertificate, SERVER_CERTIFICATE_LIFETIME, agent_listener_config,
     enrolment_listener_config,
 };
-use shared_model::{Digest, Generation, Timestamp};
+use shared_model::{Clock, Digest, Generation, Timestamp};
 use shared_session::{AppKey, FreshnessDocument, HubConfig, IndexDocument, KeySet, RootDocument, Secret, Target, VersionOffer};
 use tokio::net::TcpListener;
 
@@ -105,7 +105,7 @@ impl Place {
             certificate: AgentCertificate::new(chain).unwrap(),
             agent_version: "0.1.0".into(),
             versions: VersionOffer::ours(),
-            clock: Clock::system(),
+            clock: Clock::new(Timestamp::now),
         }
     }
 

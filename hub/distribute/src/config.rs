@@ -1,38 +1,9 @@
 //! What somebody may turn, with defaults that fit ten thousand agents on two cores.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use shared_model::Timestamp;
+use shared_model::{Clock, Timestamp};
 use shared_session::HubConfig;
-
-/// Tells the wall-clock time.
-#[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
-
-impl Clock {
-    /// A clock that asks `now`.
-    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
-    }
-
-    /// The system's clock.
-    pub fn system() -> Self {
-        Self::new(Timestamp::now)
-    }
-
-    /// The time.
-    pub fn now(&self) -> Timestamp {
-        (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Clock")
-    }
-}
 
 /// The session's listener.
 #[derive(Debug, Clone)]
@@ -59,7 +30,7 @@ impl Default for DistributeConfig {
     fn default() -> Self {
         Self {
             session: HubConfig::default(),
-            clock: Clock::system(),
+            clock: Clock::new(Timestamp::now),
             handshakes: 256,
             connections: 12_000,
             joining: 256,

@@ -14,7 +14,7 @@ mod limits;
 mod registry;
 mod session;
 
-pub use config::{Clock, DistributeConfig, EnrolmentConfig};
+pub use config::{DistributeConfig, EnrolmentConfig};
 pub use desk::{Admission, Desk, EnrolRefusal, EnrolRequest, Enrolled, Later, ReattestRequest, Unavailable};
 pub use enrolment::{EnrolmentHandle, serve_enrolment};
 pub use handle::{Handle, serve};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use shared_manifest::{Content, Node, YamlBudget, YamlMode, parse_yaml_spanned};
-use shared_model::{AppName, ClusterName, ProjectName, RegionName, Severity, SourceName};
+use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity, SourceName, StageName};
 
 use crate::amount::Share;
 use crate::fleet::{
@@ -15,7 +15,6 @@ use crate::fleet::{CLUSTER_LABEL, REGION_LABEL};
 use crate::kinds::{API_VERSION, Kind};
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
-use crate::name::{GroupName, RolloutName, StageName};
 use crate::near::nearest;
 use crate::problem::ProblemCode;
 use crate::project::KindGlob;

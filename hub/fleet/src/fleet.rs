@@ -6,12 +6,11 @@ use std::fmt;
 use std::time::Duration;
 
 use hub_tree::TreePath;
-use shared_model::{AppName, ClusterName, ProjectName, RegionName, SourceName};
+use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
 
 use crate::amount::Share;
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{KustomizeLayers, PostBuild};
-use crate::name::{GroupName, RolloutName, StageName};
 use crate::problem::Location;
 use crate::project::Project;
 use crate::template::Template;

@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::str::FromStr;
 
 use hub_tree::TreePath;
-use shared_model::{AppName, ClusterName, ProjectName, RegionName, Severity};
+use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity};
 
 use crate::document::{AppDoc, Body, ClusterDoc, FleetDoc, ProjectDoc, RolloutDoc, TargetDoc};
 use crate::fleet::{App, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Target};
 use crate::kinds::Kind;
-use crate::name::{GroupName, RolloutName};
 use crate::near::nearest;
 use crate::problem::{Blocks, Location, Problem, ProblemCode, some_of};
 use crate::project::Project;

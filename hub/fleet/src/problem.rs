@@ -4,9 +4,7 @@
 use std::fmt;
 
 use hub_tree::TreePath;
-use shared_model::{AppName, ClusterName, ProjectName, Reason, RegionName, Severity};
-
-use crate::RolloutName;
+use shared_model::{AppName, ClusterName, ProjectName, Reason, RegionName, RolloutName, Severity};
 
 /// The kind of a problem. Closed: each code is documented once and stays the same word in CLI, API, page and metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

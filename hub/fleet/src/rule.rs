@@ -1,9 +1,8 @@
 //! Rules for text in a field. Each has a check with words for people and, where one can be given, a pattern for the JSON Schema.
 
-use shared_model::{AppName, ClusterName, ProjectName, RegionName, SourceName};
+use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
 
 use crate::label;
-use crate::name::{GroupName, RolloutName, StageName};
 use crate::template::{Template, check_var_name};
 use hub_tree::TreePath;
 

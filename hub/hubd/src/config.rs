@@ -10,9 +10,7 @@ use clap::Parser;
 use hub_source::{CertificateAuthorities, Credentials, GitUrl, ReferenceFields, SourceSpec};
 use serde::Deserialize;
 use shared_daemon::{LogConfig, layered, read_config};
-use shared_model::SourceName;
-
-use crate::core::Clock;
+use shared_model::{Clock, SourceName, Timestamp};
 
 /// The hub's flags. Each can also be given by its environment variable or in the configuration file; the flag wins over the environment, the
 /// environment over the file.
@@ -183,7 +181,7 @@ impl HubConfig {
             sources,
             fleet_source,
             logs: LogConfig { format: format.parse()?, filter: layered(arguments.log, file.log, "info".to_owned()) },
-            clock: std::sync::Arc::new(shared_model::Timestamp::now),
+            clock: Clock::new(Timestamp::now),
         })
     }
 }

@@ -5,16 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hub_source::{Mirror, SourceState};
 use hub_store::Store;
-use shared_model::{SourceName, Timestamp};
+use shared_model::{Clock, SourceName, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
 use crate::keys::HubKeys;
 use crate::live::Live;
 use crate::picture::Picture;
-
-/// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// One source with its poller.
 pub(crate) struct Source {
@@ -81,7 +78,7 @@ impl Core {
 
     /// The time by the hub's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
+        self.clock.now()
     }
 
     /// Makes the planning look at everything again.

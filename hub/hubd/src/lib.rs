@@ -39,7 +39,6 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 pub use crate::config::{Arguments, HubConfig};
-pub use crate::core::Clock;
 
 use crate::api::HubApi;
 use crate::audit::Audit;
@@ -87,7 +86,7 @@ pub async fn start(config: HubConfig, shutdown: Shutdown) -> anyhow::Result<Runn
     let store = open_store(data_dir).await?;
     store_ready.pass("open");
     let vault = Vault::open(&config.key_file, !keys::exist(&*store).await?)?;
-    let keys = keys::load_or_make(&*store, &vault, clock()).await?;
+    let keys = keys::load_or_make(&*store, &vault, clock.now()).await?;
     let token = token(&config.token_file)?;
 
     let mut tasks = Vec::new();
@@ -119,8 +118,7 @@ pub async fn start(config: HubConfig, shutdown: Shutdown) -> anyhow::Result<Runn
         Doors { agents: format!("{host}:{}", agents_at.port()), enrolment: format!("{host}:{}", enrolment_at.port()) };
 
     let desk = Arc::new(HubDesk(core.clone()));
-    let session_clock = clock.clone();
-    let distribute = DistributeConfig { clock: hub_distribute::Clock::new(move || session_clock()), ..DistributeConfig::default() };
+    let distribute = DistributeConfig { clock: clock.clone(), ..DistributeConfig::default() };
     let sessions = Arc::new(serve(agents, agent_listener_config(&trusted, certificate.clone())?, distribute, desk.clone()));
     let door = serve_enrolment(enrolment, enrolment_listener_config(certificate.clone())?, &EnrolmentConfig::default(), desk);
     let hub = Arc::new(HubApi(core.clone()));

@@ -4,8 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use hub_fleet::{GroupName, StageName};
-use shared_model::{AppName, ClusterName, Digest, Health, ObjectKey, Reason, Severity, Timestamp};
+use shared_model::{AppName, ClusterName, Digest, GroupName, Health, ObjectKey, Reason, Severity, StageName, Timestamp};
 
 /// Why something does not happen yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

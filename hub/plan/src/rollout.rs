@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hub_fleet::{Cluster, EachRegion, GroupName, OnFailure, Rollout, Stage, Supersede, WhenLost};
-use shared_model::{AppName, AppState, ClusterName, Digest, Freshness, Health, Timestamp};
+use hub_fleet::{Cluster, EachRegion, OnFailure, Rollout, Stage, Supersede, WhenLost};
+use shared_model::{AppName, AppState, ClusterName, Digest, Freshness, GroupName, Health, Timestamp};
 
 use crate::approval::{StageApproval, approvers, stage_digest};
 use crate::gate::{Gate, Lag};

@@ -33,5 +33,5 @@ pub use poll::{next_delay, run, seed_of};
 pub use range::{InvalidRange, VersionRange, version_of_tag};
 pub use record::Rewrite;
 pub use reference::{InvalidReference, Reference, ReferenceFields};
-pub use spec::{CertificateAuthorities, Clock, INTERVAL, InvalidCertificateAuthorities, Limits, SourceSpec, Surroundings};
+pub use spec::{CertificateAuthorities, INTERVAL, InvalidCertificateAuthorities, Limits, SourceSpec, Surroundings};
 pub use url::{GitUrl, InvalidUrl};

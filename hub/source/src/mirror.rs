@@ -364,7 +364,7 @@ impl Mirror {
 
     /// Takes the outcome into the state, durably when it is good.
     fn conclude(&self, found: Result<Found, FetchError>) -> Result<Refreshed, FetchError> {
-        let now = (self.surroundings.clock)();
+        let now = self.surroundings.clock.now();
         let recorded = found.and_then(|found| self.record(&found, now).map(|()| found));
         let mut known = self.known();
         known.state.last_attempt = Some(now);

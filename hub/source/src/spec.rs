@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use shared_model::{SourceName, Timestamp};
+use shared_model::{Clock, SourceName, Timestamp};
 
 use crate::credentials::Credentials;
 use crate::reference::Reference;
@@ -101,9 +100,6 @@ impl Limits {
     };
 }
 
-/// Where the time comes from.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
 /// What a mirror takes from its surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -118,7 +114,7 @@ pub struct Surroundings {
 impl Default for Surroundings {
     /// The default limits, the system's clock, and the `ssh` of the `PATH`.
     fn default() -> Self {
-        Self { limits: Limits::DEFAULT, clock: Arc::new(Timestamp::now), ssh: PathBuf::from("ssh") }
+        Self { limits: Limits::DEFAULT, clock: Clock::new(Timestamp::now), ssh: PathBuf::from("ssh") }
     }
 }
 

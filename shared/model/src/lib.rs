@@ -1,6 +1,7 @@
 //! The vocabulary of Capstan: typed names, keys, digests, generations, and the words for state (health, drift, gates, reasons).
 //! It leaves every format (file, wire, disk, API) to the crate that owns the format and derives no `Serialize`.
 
+mod clock;
 mod digest;
 mod generation;
 mod health;
@@ -9,11 +10,15 @@ mod name;
 mod reason;
 mod state;
 
+pub use clock::Clock;
 pub use digest::{Digest, InvalidDigest};
 pub use generation::{Epoch, Generation, Sequence};
 pub use health::{Freshness, Health, OFFLINE_AFTER, STALE_AFTER};
 pub use jiff::Timestamp;
 pub use key::{GroupKind, ObjectKey, Scope};
-pub use name::{AppName, ClusterName, ClusterUid, InvalidName, NAME_LIMIT, ProjectName, RegionName, SourceName, UID_LIMIT};
+pub use name::{
+    AppName, ClusterName, ClusterUid, GroupName, InvalidName, NAME_LIMIT, ProjectName, RegionName, RolloutName, SourceName, StageName,
+    UID_LIMIT,
+};
 pub use reason::{Reason, Severity};
 pub use state::{AppState, Drift, DriftKind, FieldChange, ObjectState, Revision};

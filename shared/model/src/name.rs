@@ -85,6 +85,18 @@ name!(
     ProjectName, "project", is_label, LABEL_RULE
 );
 name!(
+    /// A rollout's name.
+    RolloutName, "rollout", is_label, LABEL_RULE
+);
+name!(
+    /// The name of a rollout's stage, unique in it.
+    StageName, "stage", is_label, LABEL_RULE
+);
+name!(
+    /// The name of a group of approvers.
+    GroupName, "group", is_label, LABEL_RULE
+);
+name!(
     /// The name of a source of manifests, as configured on the hub.
     SourceName, "source", is_label, LABEL_RULE
 );

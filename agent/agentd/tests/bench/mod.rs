@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent_agentd::{Clock, Intake, Running, Seat, Status, start};
+use agent_agentd::{Intake, Running, Seat, Status, start};
 use agent_cluster::Cluster;
 use anyhow::{Context as _, bail};
 use e2e_cluster::ControlPlane;
 use serde_json::{Value, json};
 use shared_manifest::{Object, YamlBudget, YamlMode, parse_yaml};
-use shared_model::{AppName, AppState, ClusterUid, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
+use shared_model::{AppName, AppState, Clock, ClusterUid, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{
     Approval, DataKey, Entry, Freshness, Index, IndexApp, Phase, Policy, Release, Root, SigningKey, Withdrawal, encode_object,
 };
@@ -64,7 +64,7 @@ impl<'a> Bench<'a> {
 
     async fn start_on(&self, ledger: std::path::PathBuf) -> anyhow::Result<TestAgent> {
         let client = self.plane.client_for(&self.user, &["system:masters"]).await?;
-        let clock: Clock = Arc::new(Timestamp::now);
+        let clock = Clock::new(Timestamp::now);
         let instance = format!("{}-{}", self.user, self.sequence.fetch_add(1, Ordering::Relaxed));
         let seat = Seat {
             cluster: Cluster::with_client(client),

@@ -13,11 +13,10 @@ use anyhow::Context as _;
 use e2e_fakekube::FakeKube;
 use e2e_fleet::{FleetRepository, TestHub, eventually, prepare};
 use hub_api::{EnrolmentView, HealthWord, StatusView, SyncWord};
-use hub_hubd::Clock;
 use hub_source::SourceSpec;
 use serde_json::Value;
 use shared_daemon::{Shutdown, Trigger};
-use shared_model::Timestamp;
+use shared_model::{Clock, Timestamp};
 use shared_session::Secret;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -34,7 +33,7 @@ impl TestClock {
 
     fn clock(&self) -> Clock {
         let ahead = self.0.clone();
-        Arc::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::Relaxed)))
+        Clock::new(move || Timestamp::now() + Duration::from_secs(ahead.load(Ordering::Relaxed)))
     }
 }
 

@@ -270,7 +270,7 @@ async fn demands_during_a_refresh_make_one_more_and_the_poll_ends_with_its_liste
     let refreshes = Arc::new(AtomicUsize::new(0));
     let counted = refreshes.clone();
     // A refresh asks for the time once, at its end: the gate holds it there.
-    let clock = Arc::new(move || {
+    let clock = shared_model::Clock::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         gate.lock().expect("lock").recv().expect("opened");
         now()
