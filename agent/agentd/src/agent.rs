@@ -355,6 +355,12 @@ impl Agent {
                 tracing::info!(%app, release = %release.short(), "the release is applied");
                 execution.inventory.apps.entry(app.clone()).or_default().release = Some(release);
             }
+            if let Some(release) = app_plan.rolled_out {
+                tracing::info!(%app, release = %release.short(), "the release is rolled out, hooks included");
+                let hooks = &mut execution.inventory.apps.entry(app.clone()).or_default().hooks;
+                hooks.begin(release);
+                hooks.over = true;
+            }
         }
         execution.run(steps).await;
     }

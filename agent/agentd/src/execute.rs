@@ -1,11 +1,14 @@
 //! Carries out the steps of a plan, in their order, several of one order at once. The intent to create is on disk before the create, the
 //! uid right after.
 
+use std::collections::BTreeSet;
+
 use agent_cluster::{ClusterError, Refusal, Resource};
-use agent_plan::{Inventory, Step, StepKind};
+use agent_plan::{HookRun, Inventory, Step, StepKind};
 use futures_util::StreamExt as _;
 use serde_json::Value;
-use shared_model::Reason;
+use shared_model::{Digest, Reason};
+use shared_release::Phase;
 
 use crate::agent::{Agent, IN_FLIGHT};
 use crate::shared::Part;
@@ -74,21 +77,38 @@ impl Execution<'_> {
                     tracing::info!(app = %step.app, object = %step.object, ?cause, "no longer owned");
                 }
                 StepKind::Finish => self.inventory.entry(&step.app, &step.object).finished = true,
-                StepKind::Delete { .. } => {}
+                StepKind::RunHook { entry, release, phase, over, .. } => {
+                    self.inventory.entry(&step.app, &step.object).stage = (*phase, entry.wave);
+                    *self.hook_run(step, *release, *phase) = HookRun { over: over.clone(), ..HookRun::default() };
+                }
+                StepKind::EndHook { release, phase, uid, end } => {
+                    self.inventory.entry(&step.app, &step.object).uid = Some(uid.clone());
+                    let run = self.hook_run(step, *release, *phase);
+                    run.uid = Some(uid.clone());
+                    run.end = Some(end.clone());
+                    tracing::info!(app = %step.app, object = %step.object, ?phase, ?end, "a hook ended");
+                }
+                StepKind::Delete { .. } | StepKind::DeleteHook { .. } => {}
             }
         }
         self.save()
     }
 
+    fn hook_run(&mut self, step: &Step, release: Digest, phase: Phase) -> &mut HookRun {
+        self.inventory.apps.entry(step.app.clone()).or_default().hooks.entry(release, &step.object, phase)
+    }
+
     async fn carry_out(&mut self, group: Vec<Step>) {
         let now = self.agent.clock.now();
         for step in &group {
-            if let StepKind::Apply { drift: Some(changes), .. } = &step.kind {
-                self.agent.attempts.healing(&step.app, &step.object, changes, now);
+            match &step.kind {
+                StepKind::Apply { drift: Some(changes), .. } => self.agent.attempts.healing(&step.app, &step.object, changes, now),
+                StepKind::RunHook { again: true, .. } => self.agent.attempts.healing(&step.app, &step.object, &[], now),
+                _ => {}
             }
         }
         let agent = &*self.agent;
-        let work = group.into_iter().filter(|step| matches!(step.kind, StepKind::Apply { .. } | StepKind::Delete { .. }));
+        let work = group.into_iter().filter(|step| step.kind.asks_the_api_server());
         let outcomes: Vec<(Step, Outcome)> = futures_util::stream::iter(work.map(|step| async move {
             let outcome = attempt(agent, &step).await.unwrap_or_else(Outcome::Failed);
             (step, outcome)
@@ -124,6 +144,23 @@ impl Execution<'_> {
                 let cause = if drift.is_some() { "healed" } else { "applied" };
                 self.agent.healed += u64::from(drift.is_some());
                 tracing::info!(%app, %object, cause, "applied");
+            }
+            (Outcome::Applied(live), StepKind::RunHook { entry, release, phase, .. }) => {
+                let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
+                let owned = self.inventory.entry(app, object);
+                owned.uid.clone_from(&uid);
+                owned.applied = Some(entry.digest);
+                self.hook_run(step, *release, *phase).uid = uid;
+                self.agent.view.record(object, &live);
+                self.agent.attempts.succeeded(app, object, now);
+                tracing::info!(%app, %object, ?phase, "a hook runs");
+            }
+            (Outcome::Deleted, StepKind::DeleteHook { ended, .. }) => {
+                if let Some((release, phase)) = ended {
+                    self.hook_run(step, *release, *phase).removed = true;
+                }
+                self.inventory.forget(app, object);
+                tracing::info!(%app, %object, ran = ended.is_some(), "a hook's object is deleted");
             }
             (Outcome::Deleted, _) => {
                 self.agent.deletions.push_back(now);
@@ -186,11 +223,19 @@ async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
                 Err(error) => Err(Failure::Cluster(error)),
             }
         }
-        StepKind::Delete { uid } => {
+        StepKind::RunHook { entry, .. } => {
+            let resource = resource(agent, step, &entry.version)?;
+            let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
+            let prepared = agent_plan::prepare(&wanted, None, &BTreeSet::new(), agent_cluster::FIELD_MANAGER);
+            agent.cluster.apply(resource, &step.object, &prepared).await.map(Outcome::Applied).map_err(Failure::Cluster)
+        }
+        StepKind::Delete { uid } | StepKind::DeleteHook { uid, .. } => {
             agent.cluster.delete(resource(agent, step, "")?, &step.object, uid).await.map_err(Failure::Cluster)?;
             Ok(Outcome::Deleted)
         }
-        StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish => Ok(Outcome::Deleted),
+        StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish | StepKind::EndHook { .. } => {
+            unreachable!("BUG: this step needs no API server")
+        }
     }
 }
 

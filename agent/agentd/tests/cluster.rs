@@ -250,6 +250,64 @@ async fn an_index_whose_content_never_came_leaves_the_one_before_it_in_force_ove
     bench.wait_for(&get, "newest").await
 }
 
+/// A Job that is a hook, as `phase+policy`.
+fn hook_job(namespace: &str, name: &str, hook: &str) -> serde_json::Value {
+    manifest(&format!(
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, namespace: {namespace}, annotations: {{test/hook: {hook}}}}}\nspec:\n  backoffLimit: 0\n  template:\n    spec: {{restartPolicy: Never, containers: [{{name: run, image: example.test/run:1}}]}}\n"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_to_their_end_around_a_release_and_again_for_the_next() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let bench = Bench::new(PLANE.get().await?).await?;
+    let namespace = bench.namespace.clone();
+    let release = |value: &str| {
+        let migrate = hook_job(&namespace, "migrate", "PreSync+BeforeHookCreation");
+        vec![migrate, config_map(&namespace, "settings", value), hook_job(&namespace, "smoke", "PostSync+HookSucceeded")]
+    };
+    let there = ["get", "configmap", "settings", "--ignore-not-found", "-o", "name"];
+    let job_uid = |name: &'static str| {
+        let bench = &bench;
+        async move { bench.kubectl(&["get", "job", name, "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"]).await }
+    };
+    let agent = bench.start_agent().await?;
+    agent.publish(&[("web", release("1"))])?;
+    agent.wait(|apps| apps["web"].unhealthy.iter().any(|object| object.object.name == "migrate")).await?;
+    bench.wait_for(&["get", "job", "migrate", "-o", "jsonpath={.status.active}"], "1").await?;
+    assert_eq!(bench.kubectl(&there).await?, "", "nothing is applied while a hook runs before it");
+    let first = job_uid("migrate").await?;
+    bench.end_job("migrate", "Succeeded").await?;
+    bench.wait_for(&["get", "job", "smoke", "-o", "jsonpath={.status.active}"], "1").await?;
+    assert_eq!(bench.kubectl(&there).await?.trim(), "configmap/settings");
+    bench.end_job("smoke", "Succeeded").await?;
+    agent.wait(|apps| apps["web"].health == Health::Healthy && apps["web"].applied == apps["web"].wanted).await?;
+    bench.wait_for(&["get", "job", "smoke", "--ignore-not-found", "-o", "name"], "").await?;
+
+    // What ran has run: neither its object's end nor another agent with an empty disk runs it again.
+    bench.kubectl(&["delete", "job", "migrate"]).await?;
+    agent.stop().await;
+    let agent = bench.start_agent_with_empty_disk().await?;
+    agent.wait(|apps| apps["web"].health == Health::Healthy && apps["web"].applied == apps["web"].wanted).await?;
+    assert_eq!(job_uid("migrate").await?, "");
+
+    // The next release runs them anew; one that fails stops it and stays to be looked at.
+    agent.publish(&[("web", release("2"))])?;
+    bench.wait_for(&["get", "job", "migrate", "-o", "jsonpath={.status.active}"], "1").await?;
+    assert_ne!(job_uid("migrate").await?, first);
+    bench.end_job("migrate", "Failed").await?;
+    let apps = agent.wait(|apps| apps["web"].reason.as_ref().is_some_and(|reason| reason.code == "HookFailed")).await?;
+    assert_eq!(apps["web"].health, Health::Degraded);
+    assert_eq!(bench.kubectl(&["get", "configmap", "settings", "-o", "jsonpath={.data.value}"]).await?, "1");
+
+    // A person deletes it: it runs again.
+    bench.kubectl(&["delete", "job", "migrate"]).await?;
+    bench.wait_for(&["get", "job", "migrate", "-o", "jsonpath={.status.active}"], "1").await?;
+    bench.end_job("migrate", "Succeeded").await?;
+    bench.wait_for(&["get", "configmap", "settings", "-o", "jsonpath={.data.value}"], "2").await?;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_agent_of_the_same_cluster_only_reads() -> anyhow::Result<()> {
     require_control_plane!(controllers);

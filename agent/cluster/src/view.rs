@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use agent_health::{Verdict, assess};
 use agent_plan::{Compared, Observed, Present, TRACKING_ANNOTATION, Tracking, fingerprint};
 use serde_json::Value;
-use shared_model::{Digest, GroupKind, ObjectKey, Reason, Severity};
+use shared_model::{Digest, GroupKind, Health, ObjectKey, Reason, Severity};
 use tokio::sync::Notify;
 
 /// The mark of an object's state: equal marks mean that nothing we own can have changed.
@@ -24,6 +24,8 @@ struct Inner {
     interest: BTreeSet<ObjectKey>,
     kinds: BTreeMap<GroupKind, WatchState>,
     objects: BTreeMap<ObjectKey, Seen>,
+    /// The last that was seen of objects that ran to an end and are gone since.
+    ended: BTreeMap<ObjectKey, (String, Verdict)>,
     /// Keys that became interesting after their kind was listed: nothing is known of them until somebody looks.
     unchecked: BTreeSet<ObjectKey>,
 }
@@ -61,6 +63,7 @@ impl View {
         let new: Vec<ObjectKey> = interest.difference(&inner.interest).cloned().collect();
         inner.objects.retain(|key, _| interest.contains(key));
         inner.unchecked.retain(|key| interest.contains(key));
+        inner.ended.retain(|key, _| interest.contains(key));
         for key in new {
             if inner.kinds.contains_key(&key.kind) {
                 inner.unchecked.insert(key);
@@ -85,7 +88,10 @@ impl View {
         if inner.unchecked.contains(key) {
             return None;
         }
-        let Some(seen) = inner.objects.get(key) else { return Some((Observed::Absent, None)) };
+        let Some(seen) = inner.objects.get(key) else {
+            let ended = inner.ended.get(key).map(|(uid, verdict)| Observed::Ended { uid: uid.clone(), verdict: verdict.clone() });
+            return Some((ended.unwrap_or(Observed::Absent), None));
+        };
         let present = Present {
             uid: seen.uid.clone(),
             tracking: seen.tracking.clone(),
@@ -149,7 +155,10 @@ impl View {
         let mut inner = self.lock();
         let gone = inner.objects.get(key).is_some_and(|seen| seen.uid == uid);
         if gone {
-            inner.objects.remove(key);
+            let last = inner.objects.remove(key);
+            if let Some(seen) = last.filter(|seen| is_end(&key.kind, &seen.verdict)) {
+                inner.ended.insert(key.clone(), (seen.uid, seen.verdict));
+            }
             drop(inner);
             self.notify();
         }
@@ -207,9 +216,15 @@ impl Inner {
             }
             _ => {}
         }
+        self.ended.remove(key);
         self.objects.insert(key.clone(), seen);
         true
     }
+}
+
+/// Whether the object came to its end by itself and may be taken away right then (`ttlSecondsAfterFinished` of a Job).
+fn is_end(kind: &GroupKind, verdict: &Verdict) -> bool {
+    kind.group == "batch" && kind.kind == "Job" && matches!(verdict.health, Health::Healthy | Health::Degraded)
 }
 
 impl Seen {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
-use agent_plan::{AppInventory, Inventory, Owned};
+use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
@@ -208,6 +208,72 @@ struct InventoryFile {
 struct AppFile {
     release: Option<String>,
     objects: Vec<ObjectFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hooks: Option<HooksFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HooksFile {
+    release: String,
+    runs: Vec<HookFile>,
+    over: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HookFile {
+    group: String,
+    kind: String,
+    namespace: Option<String>,
+    name: String,
+    phase: Phase,
+    uid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    over: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<EndFile>,
+    removed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum EndFile {
+    Succeeded,
+    Failed(String),
+}
+
+impl From<&HookRuns> for HooksFile {
+    fn from(hooks: &HookRuns) -> Self {
+        let run = |((key, phase), run): (&(ObjectKey, Phase), &HookRun)| HookFile {
+            group: key.kind.group.clone(),
+            kind: key.kind.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            phase: *phase,
+            uid: run.uid.clone(),
+            over: run.over.clone(),
+            end: run.end.as_ref().map(|end| match end {
+                HookEnd::Succeeded => EndFile::Succeeded,
+                HookEnd::Failed(message) => EndFile::Failed(message.clone()),
+            }),
+            removed: run.removed,
+        };
+        let release = hooks.release.as_ref().map(ToString::to_string).unwrap_or_default();
+        Self { release, runs: hooks.runs.iter().map(run).collect(), over: hooks.over }
+    }
+}
+
+impl HooksFile {
+    fn into_runs(self) -> Result<HookRuns, LedgerError> {
+        let release = self.release.parse().map_err(|error| LedgerError::Damaged { what: "inventory", detail: format!("{error}") })?;
+        let run = |file: HookFile| {
+            let key = ObjectKey::new(GroupKind::new(file.group, file.kind), file.namespace.as_deref(), file.name);
+            let end = file.end.map(|end| match end {
+                EndFile::Succeeded => HookEnd::Succeeded,
+                EndFile::Failed(message) => HookEnd::Failed(message),
+            });
+            ((key, file.phase), HookRun { uid: file.uid, over: file.over, end, removed: file.removed })
+        };
+        Ok(HookRuns { release: Some(release), runs: self.runs.into_iter().map(run).collect(), over: self.over })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,6 +310,7 @@ pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> 
     let app = |app: &AppInventory| AppFile {
         release: app.release.as_ref().map(ToString::to_string),
         objects: app.objects.iter().map(object).collect(),
+        hooks: app.hooks.release.is_some().then(|| HooksFile::from(&app.hooks)),
     };
     encode(
         "inventory",
@@ -270,7 +337,8 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
             };
             objects.insert(key, owned);
         }
-        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects });
+        let hooks = app.hooks.map(HooksFile::into_runs).transpose()?.unwrap_or_default();
+        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks });
     }
     Ok((file.revision, inventory))
 }

@@ -19,6 +19,64 @@ pub struct AppInventory {
     pub release: Option<Digest>,
     /// The objects by key.
     pub objects: BTreeMap<ObjectKey, Owned>,
+    /// What the hooks of the release in hand came to.
+    pub hooks: HookRuns,
+}
+
+/// What the hooks of one release came to. It outlives their objects: a Job that its time to live took away has run all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HookRuns {
+    /// The release. For another one nothing has run yet.
+    pub release: Option<Digest>,
+    /// The runs by object and phase.
+    pub runs: BTreeMap<(ObjectKey, Phase), HookRun>,
+    /// The release came to its end with everything healthy: what fails from here on is not a failed rollout.
+    pub over: bool,
+}
+
+/// One run of one hook.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HookRun {
+    /// The uid of its object. `None` while only the intent to create it is recorded.
+    pub uid: Option<String>,
+    /// The uid of what was there when it began, which is not its object before an apply has said so.
+    pub over: Option<String>,
+    /// How it ended, if it did.
+    pub end: Option<HookEnd>,
+    /// Its object was deleted, as its policy says.
+    pub removed: bool,
+}
+
+/// How a hook ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookEnd {
+    /// Well.
+    Succeeded,
+    /// Badly; with what its object said, at most [`HOOK_MESSAGE_LIMIT`] characters of it.
+    Failed(String),
+}
+
+/// The longest message of a failed hook, in characters: what fits on a line of a terminal, and a thousand of them into a Secret.
+pub const HOOK_MESSAGE_LIMIT: usize = 300;
+
+impl HookRuns {
+    /// What is known of `object` in `phase` of `release`.
+    pub fn get(&self, release: &Digest, object: &ObjectKey, phase: Phase) -> Option<&HookRun> {
+        (self.release.as_ref() == Some(release)).then(|| self.runs.get(&(object.clone(), phase))).flatten()
+    }
+
+    /// The record of `object` in `phase` of `release`, made if there is none. What is known of other releases is forgotten.
+    pub fn entry(&mut self, release: Digest, object: &ObjectKey, phase: Phase) -> &mut HookRun {
+        self.begin(release);
+        self.runs.entry((object.clone(), phase)).or_default()
+    }
+
+    /// Forgets what is known of other releases than this one.
+    pub fn begin(&mut self, release: Digest) {
+        if self.release != Some(release) {
+            *self = Self { release: Some(release), ..Self::default() };
+        }
+    }
 }
 
 /// One owned object.

@@ -6,6 +6,7 @@
 mod accept;
 mod attempts;
 mod compare;
+mod hook;
 mod inventory;
 mod observed;
 mod order;
@@ -17,7 +18,7 @@ mod tracking;
 pub use accept::{IndexRefusal, Standpoint, judge_index};
 pub use attempts::{Attempts, FIGHT_AFTER, RETRY_CAP};
 pub use compare::{Comparison, compare, prepare};
-pub use inventory::{AppInventory, Inventory, Owned};
+pub use inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Inventory, Owned};
 pub use observed::{Compared, KindState, Kinds, Observed, Present};
 pub use ownership::{Holder, fingerprint, holder};
 pub use plan::{AppPlan, Desired, DesiredApp, ForgetCause, Input, Plan, Step, StepKind, plan};

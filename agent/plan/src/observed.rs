@@ -23,10 +23,16 @@ pub type Kinds = BTreeMap<GroupKind, KindState>;
 
 /// What is known of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all objects are present: a box would save nothing and cost each an allocation")]
 pub enum Observed {
     /// Its kind's watch has an answer for every object, and this one is not there.
     Absent,
+    /// It is not there, and the last that was seen of it was its end: a Job that its time to live took away at once.
+    Ended {
+        /// Its uid.
+        uid: String,
+        /// How it ended.
+        verdict: Verdict,
+    },
     /// It is there.
     Present(Present),
     /// It cannot be told.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared_model::{AppName, AppState, Digest, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, Timestamp};
-use shared_release::{Entry, Existing, Heal, Phase, Release, Withdrawal};
+use shared_release::{Entry, Existing, Heal, Hook, Phase, Release, Withdrawal};
 
 use crate::attempts::Attempts;
-use crate::inventory::{AppInventory, Inventory, Owned};
+use crate::hook::{self, HookInput};
+use crate::inventory::{AppInventory, HookEnd, HookRuns, Inventory, Owned};
 use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
 use crate::order::rank;
 use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
@@ -93,6 +94,44 @@ pub enum StepKind {
     Forget(ForgetCause),
     /// Remember that the Job came to its end.
     Finish,
+    /// Run a hook: create its object, or apply it over what is there.
+    RunHook {
+        /// The entry of the release.
+        entry: Box<Entry>,
+        /// The release.
+        release: Digest,
+        /// The phase.
+        phase: Phase,
+        /// It ran before in this phase of this release.
+        again: bool,
+        /// The uid of what is there now.
+        over: Option<String>,
+    },
+    /// Remember how a hook ended.
+    EndHook {
+        /// The release.
+        release: Digest,
+        /// The phase.
+        phase: Phase,
+        /// The uid of its object.
+        uid: String,
+        /// How.
+        end: HookEnd,
+    },
+    /// Delete a hook's object if it still has this uid: to make room for its next run, or because it ended and its policy says so.
+    DeleteHook {
+        /// The uid.
+        uid: String,
+        /// The release and phase of the run that ended.
+        ended: Option<(Digest, Phase)>,
+    },
+}
+
+impl StepKind {
+    /// Whether it is carried out by the API server. The others change the inventory alone.
+    pub fn asks_the_api_server(&self) -> bool {
+        matches!(self, Self::Apply { .. } | Self::Delete { .. } | Self::RunHook { .. } | Self::DeleteHook { .. })
+    }
 }
 
 /// Why an object leaves the inventory.
@@ -111,6 +150,8 @@ pub struct AppPlan {
     pub state: AppState,
     /// All objects of this release are applied: the inventory should say so.
     pub completed: Option<Digest>,
+    /// Everything is healthy at this release and its hooks succeeded: the inventory should say that its rollout is over.
+    pub rolled_out: Option<Digest>,
     /// Objects that differ from what is wanted, and how; no fields means that the object was deleted.
     pub drifted: Vec<(ObjectKey, Vec<FieldChange>)>,
     /// Objects that were compared and are as wanted.
@@ -166,6 +207,7 @@ fn abandoned(app: &AppName, inventory: &AppInventory, input: &Input<'_>) -> AppP
             withdrawn: Vec::new(),
         },
         completed: None,
+        rolled_out: None,
         drifted: Vec::new(),
         settled: Vec::new(),
     }
@@ -178,13 +220,13 @@ fn count(inventory: &AppInventory) -> u32 {
 }
 
 /// How one entry of a release stands.
-struct Standing {
-    /// Applied at its wanted content.
+pub(crate) struct Standing {
+    /// Applied at its wanted content; of a hook: it succeeded.
     current: bool,
     health: Health,
     reason: Option<Reason>,
-    step: Option<StepKind>,
-    wake: Option<Timestamp>,
+    pub(crate) step: Option<StepKind>,
+    pub(crate) wake: Option<Timestamp>,
     /// What a comparison found: differences, or none.
     compared: Option<Vec<FieldChange>>,
     /// It is gone although it is wanted.
@@ -192,7 +234,7 @@ struct Standing {
 }
 
 impl Standing {
-    fn new(current: bool, health: Health, reason: Option<Reason>) -> Self {
+    pub(crate) fn new(current: bool, health: Health, reason: Option<Reason>) -> Self {
         Self { current, health, reason, step: None, wake: None, compared: None, deleted: false }
     }
 
@@ -231,6 +273,7 @@ impl AppPlanner<'_> {
                 withdrawn: Vec::new(),
             },
             completed: None,
+            rolled_out: None,
             drifted: Vec::new(),
             settled: Vec::new(),
         };
@@ -241,7 +284,7 @@ impl AppPlanner<'_> {
         let mut all_current = unusable.is_none();
         if let Some((digest, release)) = release {
             blocked = self.waits_for_dependency();
-            all_current = self.plan_release(release, blocked.clone(), &mut app_plan, &mut steps, &mut wake);
+            all_current = self.plan_release((digest, release), blocked.clone(), &mut app_plan, &mut steps, &mut wake);
             if all_current {
                 blocked = None;
             }
@@ -274,34 +317,87 @@ impl AppPlanner<'_> {
         (app_plan, steps, wake)
     }
 
-    /// Plans the release's own objects stage by stage; says whether all are applied. A stage that is not done blocks the changes of all
-    /// after it.
+    /// Plans the release's own objects stage by stage; says whether all are applied and the hooks before them have succeeded. A stage that is
+    /// not done blocks the changes of all after it.
     fn plan_release(
         &self,
-        release: &Release,
+        (digest, release): (&Digest, &Release),
         mut blocked: Option<Reason>,
         app_plan: &mut AppPlan,
         steps: &mut Vec<Step>,
         wake: &mut Option<Timestamp>,
     ) -> bool {
+        let no_runs = HookRuns::default();
+        let runs = self.input.inventory.apps.get(self.app).map_or(&no_runs, |inventory| &inventory.hooks);
+        let over = runs.release.as_ref() == Some(digest) && runs.over;
         let mut stages: BTreeMap<(Phase, i32), Vec<&Entry>> = BTreeMap::new();
         for entry in release.entries.values() {
-            stages.entry((entry.phase, entry.wave)).or_default().push(entry);
+            let phases = entry.hook.as_ref().map_or_else(|| BTreeSet::from([entry.phase]), |hook| hook.phases.clone());
+            phases.into_iter().for_each(|phase| stages.entry((phase, entry.wave)).or_default().push(entry));
         }
         let mut all_current = true;
+        let mut failed = false;
         for (stage, entries) in stages {
+            let (phase, _) = stage;
+            if phase == Phase::SyncFail && (!failed || over) {
+                continue;
+            }
             let mut holds_up = None;
             for entry in entries {
-                let standing = self.stand(entry, release, blocked.as_ref());
-                all_current &= standing.current;
+                let may_begin = if phase == Phase::SyncFail { None } else { blocked.as_ref() };
+                let standing = match &entry.hook {
+                    Some(hook) => self.stand_hook(entry, hook, phase, (digest, release), runs, may_begin),
+                    None => self.stand(entry, release, may_begin),
+                };
+                // What runs after everything is applied does not make it less so.
+                all_current &= standing.current || phase > Phase::Sync;
+                failed |= standing.health == Health::Degraded;
                 if !standing.is_done() {
                     holds_up.get_or_insert_with(|| wave_waits(stage, entry, &standing));
                 }
                 self.note(entry, standing, app_plan, steps, wake);
             }
-            blocked = blocked.or(holds_up);
+            if phase != Phase::SyncFail {
+                blocked = blocked.or(holds_up);
+            }
         }
+        let leftovers = hook::leftovers((digest, release), runs, |entry| self.input.objects.get(&entry.object));
+        steps.extend(leftovers.into_iter().map(|(entry, kind)| Step::leftover(self.app, entry, kind)));
+        let has_hooks = release.entries.values().any(|entry| entry.hook.is_some());
+        app_plan.rolled_out = (has_hooks && !over && blocked.is_none()).then_some(*digest);
         all_current
+    }
+
+    fn stand_hook(
+        &self,
+        entry: &Entry,
+        hook: &Hook,
+        phase: Phase,
+        (digest, release): (&Digest, &Release),
+        runs: &HookRuns,
+        blocked: Option<&Reason>,
+    ) -> Standing {
+        let key = &entry.object;
+        let run = runs.get(digest, key, phase);
+        if run.is_none_or(|run| run.end.is_none())
+            && let Some(standing) = self.stand_unready(entry, release)
+        {
+            return standing;
+        }
+        let due = [false, true].map(|again| self.input.attempts.next(self.app, key, again));
+        hook::stand(&HookInput {
+            entry,
+            hook,
+            phase,
+            release: *digest,
+            run,
+            owned: self.input.inventory.get(self.app, key),
+            observed: self.input.objects.get(key),
+            blocked: blocked.cloned().or_else(|| self.waits_for_namespace(entry, release)),
+            error: self.input.attempts.error(self.app, key).cloned(),
+            now: self.input.now,
+            due,
+        })
     }
 
     fn note(&self, entry: &Entry, standing: Standing, app_plan: &mut AppPlan, steps: &mut Vec<Step>, wake: &mut Option<Timestamp>) {
@@ -318,28 +414,36 @@ impl AppPlanner<'_> {
         }
         *wake = [*wake, standing.wake].into_iter().flatten().min();
         if let Some(kind) = standing.step {
-            let order = if matches!(kind, StepKind::Apply { .. }) { APPLY_ORDER + rank(&key.kind) } else { 0 };
+            let applies = matches!(kind, StepKind::Apply { .. } | StepKind::RunHook { .. });
+            let order = if applies { APPLY_ORDER + rank(&key.kind) } else { 0 };
             steps.push(Step { order, app: self.app.clone(), object: key.clone(), kind });
         }
     }
 
     /// How one entry stands and what to do about it.
     fn stand(&self, entry: &Entry, release: &Release, blocked: Option<&Reason>) -> Standing {
-        let key = &entry.object;
-        let owner = self.input.inventory.owner(key).filter(|(owner, _)| entry.is_claimed() && *owner != self.app);
-        if let Some((owner, owned)) = owner {
-            return self.owned_by_other(entry, owner, owned);
+        if let Some(standing) = self.stand_unready(entry, release) {
+            return standing;
         }
-        match self.input.kinds.get(&key.kind) {
-            Some(KindState::Served(_)) => {}
-            Some(KindState::NotServed) => return kind_not_served(entry, release),
-            Some(KindState::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
-            None => return Standing::new(false, Health::Unknown, Some(not_observed())),
-        }
-        let owned = self.input.inventory.get(self.app, key).filter(|_| entry.is_claimed());
+        let owned = self.input.inventory.get(self.app, &entry.object).filter(|_| entry.is_claimed());
         match owned.filter(|owned| owned.applied == Some(entry.digest) && owned.uid.is_some()) {
             Some(owned) => self.stand_applied(entry, owned),
             None => self.stand_unapplied(entry, owned, release, blocked),
+        }
+    }
+
+    /// How an entry stands that cannot be looked at yet: another app has it, or its kind is not served.
+    fn stand_unready(&self, entry: &Entry, release: &Release) -> Option<Standing> {
+        let key = &entry.object;
+        let owner = self.input.inventory.owner(key).filter(|(owner, _)| entry.is_claimed() && *owner != self.app);
+        if let Some((owner, owned)) = owner {
+            return Some(self.owned_by_other(entry, owner, owned));
+        }
+        match self.input.kinds.get(&key.kind) {
+            Some(KindState::Served(_)) => None,
+            Some(KindState::NotServed) => Some(kind_not_served(entry, release)),
+            Some(KindState::Unknown(reason)) => Some(Standing::new(false, Health::Unknown, Some(reason.clone()))),
+            None => Some(Standing::new(false, Health::Unknown, Some(not_observed()))),
         }
     }
 
@@ -368,7 +472,7 @@ impl AppPlanner<'_> {
         if entry.policy.existing == Existing::IfNotPresent {
             match observed {
                 Some(Observed::Present(_)) => return Standing::new(true, Health::Healthy, None),
-                Some(Observed::Absent) => {}
+                Some(Observed::Absent | Observed::Ended { .. }) => {}
                 Some(Observed::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
                 None => return Standing::new(false, Health::Unknown, Some(not_observed())),
             }
@@ -405,8 +509,13 @@ impl AppPlanner<'_> {
         match self.input.objects.get(&entry.object) {
             None => Standing::new(true, Health::Unknown, Some(not_observed())),
             Some(Observed::Unknown(reason)) => Standing::new(true, Health::Unknown, Some(reason.clone())),
-            Some(Observed::Absent) if owned.finished => Standing::new(true, Health::Healthy, None),
-            Some(Observed::Absent) => {
+            Some(Observed::Absent | Observed::Ended { .. }) if owned.finished => Standing::new(true, Health::Healthy, None),
+            Some(Observed::Ended { uid, verdict }) if owned.uid.as_ref() == Some(uid) => {
+                let mut standing = Standing::new(true, verdict.health, verdict.reason.clone());
+                standing.step = Some(StepKind::Finish);
+                standing
+            }
+            Some(Observed::Absent | Observed::Ended { .. }) => {
                 let mut standing = Standing::new(true, Health::Missing, Some(self.drift_reason(entry, "was deleted")));
                 standing.deleted = true;
                 self.heal(&mut standing, entry, owned, Vec::new());
@@ -495,12 +604,17 @@ fn has_ended(present: &Present) -> bool {
 
 /// Why an app is not healthy at its wanted release; `None` if it is.
 fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<String> {
-    let release = match &app.release {
-        Ok(Some((_, release))) => release,
+    let (digest, release) = match &app.release {
+        Ok(Some((digest, release))) => (digest, release),
         Ok(None) => return Some("which is leaving this cluster".to_owned()),
         Err(reason) => return Some(format!("whose release cannot be used ({reason})")),
     };
-    release.entries.values().find_map(|entry| {
+    let no_runs = HookRuns::default();
+    let runs = input.inventory.apps.get(name).map_or(&no_runs, |inventory| &inventory.hooks);
+    if !hook::all_succeeded((digest, release), runs) {
+        return Some("whose hooks have not all run".to_owned());
+    }
+    release.entries.values().filter(|entry| entry.hook.is_none()).find_map(|entry| {
         let key = &entry.object;
         let owned = input.inventory.get(name, key);
         if owned.is_none_or(|owned| owned.applied != Some(entry.digest)) {
@@ -509,8 +623,8 @@ fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<Stri
         match input.objects.get(key) {
             Some(Observed::Present(present)) if matches!(present.verdict.health, Health::Healthy | Health::Suspended) => None,
             Some(Observed::Present(present)) => Some(format!("whose {key} is {}", present.verdict.health)),
-            Some(Observed::Absent) if owned.is_some_and(|owned| owned.finished) => None,
-            Some(Observed::Absent) => Some(format!("whose {key} is missing")),
+            Some(Observed::Absent | Observed::Ended { .. }) if owned.is_some_and(|owned| owned.finished) => None,
+            Some(Observed::Absent | Observed::Ended { .. }) => Some(format!("whose {key} is missing")),
             Some(Observed::Unknown(_)) | None => Some(format!("whose {key} cannot be observed")),
         }
     })
@@ -530,7 +644,7 @@ fn kind_not_served(entry: &Entry, release: &Release) -> Standing {
     Standing::new(false, Health::Degraded, Some(Reason::new(Severity::Error, "KindUnknown", message)))
 }
 
-fn not_observed() -> Reason {
+pub(crate) fn not_observed() -> Reason {
     Reason::new(Severity::Wait, "NotObserved", "was not observed yet")
 }
 

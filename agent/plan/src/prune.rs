@@ -123,7 +123,7 @@ fn judge<'a>(owned: &'a Owned, observed: Option<&Observed>) -> Judgement<'a> {
     match (observed, &owned.uid) {
         (None, _) => unknown("an object to delete was not observed yet".to_owned()),
         (Some(Observed::Unknown(reason)), _) => Judgement::Wait(reason.clone()),
-        (Some(Observed::Absent), _) => Judgement::Forget(ForgetCause::Gone),
+        (Some(Observed::Absent | Observed::Ended { .. }), _) => Judgement::Forget(ForgetCause::Gone),
         // An intent without a uid is resolved by reading, never by deleting: whatever is there was perhaps not made by us.
         (Some(Observed::Present(_)), None) => Judgement::Forget(ForgetCause::NotOurs),
         (Some(Observed::Present(present)), Some(uid)) if present.uid != *uid => Judgement::Forget(ForgetCause::NotOurs),
@@ -167,7 +167,7 @@ impl Pruning {
                     self.withdrawn.push(key.clone());
                 }
             }
-            Some(Observed::Absent) => self.withdrawn.push(key.clone()),
+            Some(Observed::Absent | Observed::Ended { .. }) => self.withdrawn.push(key.clone()),
             Some(Observed::Unknown(_)) | None => {}
         }
     }

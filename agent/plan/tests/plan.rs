@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use agent_health::Verdict;
 use agent_plan::{
-    Attempts, Compared, Desired, DesiredApp, ForgetCause, Input, Inventory, KindState, Kinds, Observed, Owned, Plan, Present, PrunePermit,
-    StepKind, Tracking, plan,
+    Attempts, Compared, Desired, DesiredApp, ForgetCause, HookEnd, HookRun, Input, Inventory, KindState, Kinds, Observed, Owned, Plan,
+    Present, PrunePermit, StepKind, Tracking, plan,
 };
 use proptest::prelude::*;
 use shared_model::{AppName, Digest, FieldChange, GroupKind, Health, ObjectKey, Reason, Scope, Severity, Timestamp};
-use shared_release::{Entry, Existing, Heal, Phase, Policy, Release, Withdrawal, deletion_budget};
+use shared_release::{Entry, Existing, Heal, Hook, HookDelete, Phase, Policy, Release, Withdrawal, deletion_budget};
 
 /// Everything that a plan is made from.
 struct Scene {
@@ -21,6 +21,9 @@ struct Scene {
     needs: BTreeMap<AppName, BTreeSet<AppName>>,
     approved: BTreeSet<AppName>,
     inventory: Inventory,
+    /// Runs of hooks at the wanted release, in words.
+    ran: Vec<(AppName, ObjectKey, Vec<String>)>,
+    over: BTreeSet<AppName>,
     objects: BTreeMap<ObjectKey, Observed>,
     kinds: Kinds,
     attempts: Attempts,
@@ -62,6 +65,25 @@ fn now() -> Timestamp {
     Timestamp::from_second(1_000_000).expect("valid")
 }
 
+fn phase(word: &str) -> Phase {
+    match word {
+        "PreSync" => Phase::PreSync,
+        "Sync" => Phase::Sync,
+        "PostSync" => Phase::PostSync,
+        "SyncFail" => Phase::SyncFail,
+        other => panic!("no phase: {other}"),
+    }
+}
+
+fn deletion(word: &str) -> HookDelete {
+    match word {
+        "before" => HookDelete::BeforeHookCreation,
+        "succeeded" => HookDelete::HookSucceeded,
+        "failed" => HookDelete::HookFailed,
+        other => panic!("no deletion policy: {other}"),
+    }
+}
+
 /// The words after a keyword: `wave 1` gives `1` for `wave`.
 fn after<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
     words.iter().position(|found| *found == word).map(|at| words[at + 1])
@@ -77,6 +99,8 @@ impl Scene {
             needs: BTreeMap::new(),
             approved: BTreeSet::new(),
             inventory: Inventory::default(),
+            ran: Vec::new(),
+            over: BTreeSet::new(),
             objects: BTreeMap::new(),
             kinds: Kinds::new(),
             attempts: Attempts::default(),
@@ -103,12 +127,19 @@ impl Scene {
                 self.kinds.insert(key(&format!("{kind}/x")).kind, state);
             }
             ["absent", object] => self.see(key(object), Observed::Absent),
+            ["ended", object, ref rest @ ..] => {
+                self.there(key(object), rest);
+                let Some(Observed::Present(Present { uid, verdict, .. })) = self.objects.remove(&key(object)) else { unreachable!() };
+                self.see(key(object), Observed::Ended { uid, verdict });
+            }
             ["unknown", object] => {
                 self.see(key(object), Observed::Unknown(Reason::new(Severity::Error, "NotObservable", "it cannot be observed")));
             }
             ["there", object, ref rest @ ..] => self.there(key(object), rest),
             [name, "wants", object, ref rest @ ..] => self.want(app(name), key(object), rest),
             [name, "leaves"] => drop(self.leaves.insert(app(name))),
+            [name, "ran", object, ref rest @ ..] => self.ran.push((app(name), key(object), rest.iter().map(ToString::to_string).collect())),
+            [name, "is", "over"] => drop(self.over.insert(app(name))),
             [name, "owns", object, ref rest @ ..] => self.own(&app(name), &key(object), rest),
             [name, "withdraws", object, ref rest @ ..] => {
                 let to = after(rest, "to").map(app);
@@ -137,17 +168,19 @@ impl Scene {
             existing: if words.contains(&"once") { Existing::IfNotPresent } else { Existing::Override },
             ..Policy::default()
         };
+        let hook = after(words, "hook").map(|phases| Hook {
+            phases: phases.split(',').map(phase).collect(),
+            delete: after(words, "delete").unwrap_or("before").split(',').map(deletion).collect(),
+        });
         let entry = Entry {
             version: "v1".into(),
             digest: content(&object, after(words, "content").unwrap_or("v1")),
             sealed: None,
-            phase: match after(words, "phase") {
-                Some("PreSync") => Phase::PreSync,
-                Some("PostSync") => Phase::PostSync,
-                _ => Phase::Sync,
-            },
+            phase: hook
+                .as_ref()
+                .map_or_else(|| after(words, "phase").map_or(Phase::Sync, phase), |hook| hook.phases.first().copied().expect("one")),
             wave: after(words, "wave").map_or(0, |wave| wave.parse().expect("a number")),
-            hook: None,
+            hook,
             policy,
             object,
         };
@@ -163,6 +196,33 @@ impl Scene {
             finished: words.contains(&"finished"),
             yielded: BTreeSet::new(),
         };
+    }
+
+    /// The inventory, with the runs of hooks under the digests of the wanted releases.
+    fn inventory(&self, desired: &Desired) -> Inventory {
+        let mut inventory = self.inventory.clone();
+        let digest = |name: &AppName| match &desired.apps.get(name).expect("a wanted app").release {
+            Ok(Some((digest, _))) => *digest,
+            other => panic!("no release: {other:?}"),
+        };
+        for (name, object, words) in &self.ran {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let release = if words.contains(&"earlier") { Digest::of(b"earlier") } else { digest(name) };
+            let uid = (!words.contains(&"intent")).then(|| format!("u-{}", object.name));
+            let end = match (words.contains(&"succeeded"), words.contains(&"failed")) {
+                (true, _) => Some(HookEnd::Succeeded),
+                (_, true) => Some(HookEnd::Failed("no".into())),
+                _ => None,
+            };
+            let run = HookRun { uid, over: after(&words, "over").map(str::to_owned), end, removed: words.contains(&"removed") };
+            *inventory.apps.entry(name.clone()).or_default().hooks.entry(release, object, phase(words[0])) = run;
+        }
+        for name in &self.over {
+            let hooks = &mut inventory.apps.entry(name.clone()).or_default().hooks;
+            hooks.begin(digest(name));
+            hooks.over = true;
+        }
+        inventory
     }
 
     fn there(&mut self, object: ObjectKey, words: &[&str]) {
@@ -216,10 +276,11 @@ impl Scene {
         for key in entries.chain(self.inventory.iter().map(|(_, key, _)| key)) {
             kinds.entry(key.kind.clone()).or_insert(KindState::Served(Scope::Namespaced));
         }
+        let desired = self.desired();
         plan(&Input {
             now: now(),
-            desired: &self.desired(),
-            inventory: &self.inventory,
+            inventory: &self.inventory(&desired),
+            desired: &desired,
             objects: &self.objects,
             kinds: &kinds,
             attempts: &self.attempts,
@@ -244,6 +305,10 @@ fn tell(plan: &Plan) -> String {
             StepKind::Forget(ForgetCause::Gone) => format!("forget {object} gone"),
             StepKind::Forget(ForgetCause::NotOurs) => format!("forget {object} not-ours"),
             StepKind::Finish => format!("finish {object}"),
+            StepKind::RunHook { again, .. } => format!("{} {object}", if *again { "run-again" } else { "run" }),
+            StepKind::EndHook { end: HookEnd::Succeeded, .. } => format!("succeeded {object}"),
+            StepKind::EndHook { end: HookEnd::Failed(_), .. } => format!("failed {object}"),
+            StepKind::DeleteHook { ended, .. } => format!("{} {object}", if ended.is_some() { "remove" } else { "make-room" }),
         };
         let separator = if order.is_none() {
             ""
@@ -257,10 +322,11 @@ fn tell(plan: &Plan) -> String {
     }
     for (name, app) in &plan.apps {
         let state = &app.state;
+        let over = if app.rolled_out.is_some() { " over" } else { "" };
         let done = if state.wanted.is_some() && state.wanted == state.applied { " applied" } else { "" };
         let reason = state.reason.as_ref().map_or(String::new(), |reason| format!(" {}", reason.code));
         let separator = if text.is_empty() { "" } else { "\n" };
-        write!(text, "{separator}{name}: {}{done}{reason}", state.health).expect("memory");
+        write!(text, "{separator}{name}: {}{done}{over}{reason}", state.health).expect("memory");
         for (word, keys) in [("awaits", &state.awaiting_approval), ("gone", &state.withdrawn)] {
             if !keys.is_empty() {
                 let names: Vec<String> = keys.iter().map(short).collect();
@@ -404,6 +470,7 @@ fn jobs_that_ended_stay_ended() {
         ("it fails", "web wants Job/j\nweb owns Job/j\nthere Job/j Degraded", "finish Job/j\nweb: Degraded applied JobFailed"),
         ("it runs", "web wants Job/j\nweb owns Job/j\nthere Job/j Progressing", "web: Progressing applied NotReady"),
         ("it ended and its time to live is over", "web wants Job/j\nweb owns Job/j finished\nabsent Job/j", "web: Healthy applied"),
+        ("it ended and was taken away at once", "web wants Job/j\nweb owns Job/j\nended Job/j", "finish Job/j\nweb: Healthy applied"),
         ("it was deleted while it ran", "web wants Job/j\nweb owns Job/j\nabsent Job/j", "heal Job/j\nweb: Missing applied Drifted"),
         (
             "new content runs again",
@@ -411,6 +478,140 @@ fn jobs_that_ended_stay_ended() {
             "apply Job/j\nweb: Progressing Applying",
         ),
     ]);
+}
+
+#[test]
+fn hooks_run_once_for_a_release_around_what_they_belong_to() {
+    let before = "web wants Job/m hook PreSync\nweb wants ConfigMap/a\n";
+    for (name, rest, expected) in [
+        ("the first run", "absent Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
+        ("not observed yet", "", "web: Unknown NotObserved"),
+        ("it runs", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m Progressing", "web: Waiting WaveNotHealthy"),
+        ("it ends", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m", "succeeded Job/m\napply ConfigMap/a\nweb: Progressing Applying"),
+        ("it ended", "web owns Job/m\nweb ran Job/m PreSync succeeded\nabsent Job/m", "apply ConfigMap/a\nweb: Progressing Applying"),
+        (
+            "its time to live took it away as it ended",
+            "web owns Job/m\nweb ran Job/m PreSync\nended Job/m",
+            "succeeded Job/m\napply ConfigMap/a\nweb: Progressing Applying",
+        ),
+        (
+            "it was deleted while it ran",
+            "web owns Job/m\nweb ran Job/m PreSync\nabsent Job/m",
+            "run-again Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        ("it fails", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m Degraded", "failed Job/m\nweb: Degraded HookFailed"),
+        ("it failed", "web owns Job/m\nweb ran Job/m PreSync failed\nthere Job/m Degraded", "web: Degraded HookFailed"),
+        ("it failed and a person deleted it", "web ran Job/m PreSync failed\nabsent Job/m", "run-again Job/m\nweb: Waiting WaveNotHealthy"),
+        (
+            "the agent ended between intent and answer, and it was created",
+            "web ran Job/m PreSync intent\nthere Job/m Progressing",
+            "web: Waiting WaveNotHealthy",
+        ),
+        ("the same, and it was not", "web ran Job/m PreSync intent\nabsent Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
+        (
+            "the same, over what was there before",
+            "web ran Job/m PreSync intent over u-m\nthere Job/m",
+            "run Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        (
+            "a new release makes room first",
+            "web owns Job/m\nweb ran Job/m PreSync succeeded earlier\nthere Job/m",
+            "make-room Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        ("and waits for it", "web owns Job/m\nthere Job/m deleting", "web: Waiting WaveNotHealthy"),
+        ("a stranger's object is not deleted", "there Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
+        ("an unobservable one has not failed", "web ran Job/m PreSync\nunknown Job/m", "web: Unknown NotObservable"),
+        ("its creation was refused", "web failed Job/m\nabsent Job/m", "web: Degraded Invalid"),
+    ] {
+        assert_eq!(tell(&Scene::read(&format!("{before}{rest}")).plan()), expected, "{name}");
+    }
+    check(&[
+        (
+            "a hook does not drift, whatever its release was healed of",
+            "web wants Job/m hook PreSync\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a changed
+             web owns Job/m\nweb ran Job/m PreSync succeeded\nthere Job/m changed\nweb is over",
+            "heal ConfigMap/a\nweb: Healthy applied Drifted",
+        ),
+        (
+            "after everything is healthy come the hooks of the end",
+            "web wants Job/smoke hook PostSync\nweb wants Deployment/api\nweb owns Deployment/api\nthere Deployment/api\nabsent Job/smoke",
+            "run Job/smoke\nweb: Progressing applied HookRunning",
+        ),
+        (
+            "and not before",
+            "web wants Job/smoke hook PostSync\nweb wants Deployment/api\nweb owns Deployment/api\nthere Deployment/api Progressing
+             absent Job/smoke",
+            "web: Waiting applied WaveNotHealthy",
+        ),
+        (
+            "with them the rollout is over",
+            "web wants Job/smoke hook PostSync\nweb wants Deployment/api\nweb owns Deployment/api\nthere Deployment/api
+             web ran Job/smoke PostSync succeeded\nabsent Job/smoke",
+            "web: Healthy applied over",
+        ),
+        (
+            "one object in two phases runs twice, and makes room for itself",
+            "web wants Job/m hook PreSync,PostSync\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb owns Job/m
+             there Job/m\nweb ran Job/m PreSync succeeded",
+            "make-room Job/m\nweb: Progressing applied HookWaits",
+        ),
+        (
+            "another app waits until the hooks have run",
+            "db wants Job/m hook PostSync\ndb ran Job/m PostSync\nthere Job/m Progressing\nweb wants ConfigMap/a\nweb needs db",
+            "db: Progressing applied HookRunning\nweb: Waiting DependencyNotReady",
+        ),
+    ]);
+}
+
+#[test]
+fn the_hooks_of_a_failure_run_when_a_rollout_fails_and_only_then() {
+    let scene = |rest: &str| {
+        format!(
+            "web wants Job/alarm hook SyncFail\nweb wants Job/m hook PreSync\nweb wants ConfigMap/a\nabsent Job/alarm\nweb owns Job/m\n{rest}"
+        )
+    };
+    for (name, rest, expected) in [
+        ("nothing failed", "web ran Job/m PreSync\nthere Job/m Progressing", "web: Waiting WaveNotHealthy"),
+        ("a hook failed", "web ran Job/m PreSync failed\nthere Job/m Degraded", "run Job/alarm\nweb: Degraded HookFailed"),
+        (
+            "an object is broken",
+            "web ran Job/m PreSync succeeded\nabsent Job/m\nweb owns ConfigMap/a\nthere ConfigMap/a Degraded",
+            "run Job/alarm\nweb: Degraded applied NotReady",
+        ),
+        (
+            "an object breaks long after",
+            "web ran Job/m PreSync succeeded\nabsent Job/m\nweb owns ConfigMap/a\nthere ConfigMap/a Degraded\nweb is over",
+            "web: Degraded applied NotReady",
+        ),
+    ] {
+        assert_eq!(tell(&Scene::read(&scene(rest)).plan()), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_hooks_leave_behind_goes_when_their_phase_has_ended() {
+    let scene = |policy: &str, rest: &str| {
+        format!(
+            "web wants ConfigMap/role wave -1 hook PreSync delete {policy}\nweb wants Job/m hook PreSync delete {policy}\nweb owns Job/m
+             web owns ConfigMap/role\nthere ConfigMap/role\nthere Job/m Progressing\nweb ran ConfigMap/role PreSync succeeded\n{rest}"
+        )
+    };
+    for (name, policy, rest, expected) in [
+        ("one still runs and may need the other", "succeeded", "web ran Job/m PreSync", "web: Progressing HookRunning"),
+        ("all succeeded", "succeeded", "web ran Job/m PreSync succeeded", "remove ConfigMap/role, remove Job/m\nweb: Healthy applied over"),
+        ("they are removed", "succeeded", "web ran Job/m PreSync succeeded removed", "remove ConfigMap/role\nweb: Healthy applied over"),
+        ("the policy is another", "failed", "web ran Job/m PreSync succeeded", "web: Healthy applied over"),
+        ("one failed", "failed", "web ran Job/m PreSync failed", "remove Job/m\nweb: Degraded HookFailed"),
+        (
+            "one failed, and what succeeded goes",
+            "succeeded",
+            "web ran Job/m PreSync failed",
+            "remove ConfigMap/role\nweb: Degraded HookFailed",
+        ),
+        ("it failed and went", "failed", "web ran Job/m PreSync failed removed\nabsent Job/m", "web: Degraded HookFailed"),
+    ] {
+        assert_eq!(tell(&Scene::read(&scene(policy, rest)).plan()), expected, "{name}");
+    }
 }
 
 #[test]

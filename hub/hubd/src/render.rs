@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hub_fleet::{App, Choice, Cluster, Fleet, Project, choose_path, place, resolve};
-use hub_plan::{Assembled, LeftOut, LeftOutCause, assemble};
+use hub_plan::{Assembled, LeftOut, assemble};
 use hub_render::{Builds, ClusterFacts, InputDigest, InputsUsed, Quarantine, RenderInput, STACK_BYTES, render};
 use hub_tree::{Budget, ReadSet, Reader, SourceTree, TreePath};
 use shared_manifest::Object;
@@ -224,7 +224,7 @@ impl Renderer {
                 };
                 let mut warnings: Vec<Trouble> = outcome.warnings.iter().map(warn).collect();
                 let left_out = result.as_ref().map(|shared| &shared.left_out[..]).unwrap_or_default();
-                warnings.extend(left_out.iter().map(|left_out| *trouble(reason_of(left_out))));
+                warnings.extend(left_out.iter().map(|left_out| *trouble(Reason::from(left_out))));
                 let entry = self.cache.entry(app.name.clone()).or_default();
                 if entry.len() >= CACHE_PER_APP {
                     entry.remove(0);
@@ -288,15 +288,6 @@ fn permitted(project: Option<&Project>, objects: &[Object]) -> Result<(), Reason
         })?;
     }
     Ok(())
-}
-
-fn reason_of(left_out: &LeftOut) -> Reason {
-    let LeftOutCause::HelmHook { hook } = &left_out.cause;
-    Reason::new(
-        Severity::Warning,
-        "HookLeftOut",
-        format!("{} is a Helm hook for {hook}, which no deployment runs; it is left out", left_out.object),
-    )
 }
 
 fn first_of(errors: &[hub_plan::AssembleError]) -> Reason {

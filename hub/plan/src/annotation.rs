@@ -1,15 +1,19 @@
 //! Annotations of Argo CD, Flux and Helm that say how one object is treated. A value that is not understood, or that Capstan does not carry
 //! out, is an error with a remedy and never dropped. What an app says for all its objects is left to `assemble`.
 
+use std::collections::BTreeSet;
+
 use shared_manifest::Object;
-use shared_release::{Existing, Heal, Prune};
+use shared_release::{Existing, Heal, Hook, HookDelete, Phase, Prune};
 
 const SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS: &str = "argocd.argoproj.io/compare-options";
 const IGNORE_HEALTH: &str = "argocd.argoproj.io/ignore-healthcheck";
 const ARGO_HOOK: &str = "argocd.argoproj.io/hook";
+const ARGO_HOOK_DELETE: &str = "argocd.argoproj.io/hook-delete-policy";
 const HELM_HOOK: &str = "helm.sh/hook";
+const HELM_HOOK_DELETE: &str = "helm.sh/hook-delete-policy";
 const HOOK_WEIGHT: &str = "helm.sh/hook-weight";
 const RESOURCE_POLICY: &str = "helm.sh/resource-policy";
 const FLUX_PRUNE: &str = "kustomize.toolkit.fluxcd.io/prune";
@@ -22,6 +26,8 @@ const FLUX_FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 pub(crate) struct Treatment {
     pub(crate) wave: i32,
     pub(crate) hook: Option<HookWish>,
+    /// Occasions at which the hook asks to run and that no deployment has, as it writes them.
+    pub(crate) unmet: Vec<String>,
     pub(crate) prune: Prune,
     pub(crate) heal: Heal,
     pub(crate) existing: Existing,
@@ -31,11 +37,37 @@ pub(crate) struct Treatment {
 /// What a hook annotation asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum HookWish {
-    /// To run at some phase.
-    Run { annotation: &'static str, value: String },
-    /// Never to be applied by a deployment (Helm's tests and rollback hooks, which Argo CD passes over as well).
-    Ignored { value: String },
+    /// To run.
+    Run(Hook),
+    /// Never to be applied by a deployment (Argo CD passes over Helm's tests and rollback hooks as well).
+    Ignored,
 }
+
+/// Argo CD's hooks and when they run; `None` is never in a deployment.
+const ARGO_HOOKS: [(&str, Option<Phase>); 7] = [
+    ("PreSync", Some(Phase::PreSync)),
+    ("Sync", Some(Phase::Sync)),
+    ("PostSync", Some(Phase::PostSync)),
+    ("SyncFail", Some(Phase::SyncFail)),
+    ("Skip", None),
+    ("PreDelete", None),
+    ("PostDelete", None),
+];
+
+/// Helm's hooks and when they run; `None` is never in a deployment.
+const HELM_HOOKS: [(&str, Option<Phase>); 11] = [
+    ("pre-install", Some(Phase::PreSync)),
+    ("pre-upgrade", Some(Phase::PreSync)),
+    ("post-install", Some(Phase::PostSync)),
+    ("post-upgrade", Some(Phase::PostSync)),
+    ("pre-delete", None),
+    ("post-delete", None),
+    ("pre-rollback", None),
+    ("post-rollback", None),
+    ("test", None),
+    ("test-success", None),
+    ("test-failure", None),
+];
 
 /// An annotation that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +80,8 @@ pub(crate) struct Odd {
 /// Reads all that `object` asks, with everything that cannot be carried out.
 pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
     let mut reader = Reader { object, odd: Vec::new() };
-    let mut treatment = Treatment { hook: hook(object), ..Treatment::default() };
+    let mut treatment = Treatment::default();
+    reader.hook(&mut treatment);
     treatment.wave = reader.wave();
     reader.sync_options(&mut treatment);
     reader.compare_options();
@@ -71,22 +104,6 @@ pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
     (treatment, reader.odd)
 }
 
-fn hook(object: &Object) -> Option<HookWish> {
-    if let Some(value) = object.annotation(ARGO_HOOK) {
-        return Some(HookWish::Run { annotation: ARGO_HOOK, value: value.to_owned() });
-    }
-    let value = object.annotation(HELM_HOOK)?;
-    let words: Vec<&str> = value.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
-    let ignored = |word: &&str| matches!(*word, "test" | "test-success" | "test-failure" | "pre-rollback" | "post-rollback");
-    if words.iter().all(|word| *word == "crd-install") {
-        None
-    } else if words.iter().all(ignored) {
-        Some(HookWish::Ignored { value: value.to_owned() })
-    } else {
-        Some(HookWish::Run { annotation: HELM_HOOK, value: value.to_owned() })
-    }
-}
-
 struct Reader<'a> {
     object: &'a Object,
     odd: Vec<Odd>,
@@ -107,6 +124,50 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    /// Argo CD's hook, else Helm's, which are mapped as Argo CD maps them (`gitops-engine/pkg/sync/hook/helm`): install and upgrade are one.
+    /// Hooks of an app's removal are not run: by then there is no release that an agent could take them from.
+    fn hook(&mut self, treatment: &mut Treatment) {
+        let (annotation, phases): (_, &[(&str, Option<Phase>)]) =
+            match (self.object.annotation(ARGO_HOOK), self.object.annotation(HELM_HOOK)) {
+                (Some(_), _) => (ARGO_HOOK, &ARGO_HOOKS),
+                (None, Some(_)) => (HELM_HOOK, &HELM_HOOKS),
+                (None, None) => return,
+            };
+        let mut run = BTreeSet::new();
+        for word in self.words(annotation) {
+            match phases.iter().find(|(name, _)| *name == word) {
+                Some((_, Some(phase))) => drop(run.insert(*phase)),
+                Some((_, None)) => treatment.unmet.push(word),
+                // What Helm 2 called a hook is an ordinary object since.
+                None if annotation == HELM_HOOK && word == "crd-install" => return,
+                None => self.refuse(annotation, &word, "this is no hook; write one that Argo CD or Helm has, or take it out"),
+            }
+        }
+        let delete = self.hook_delete(if annotation == ARGO_HOOK { ARGO_HOOK_DELETE } else { HELM_HOOK_DELETE });
+        treatment.hook = Some(if run.is_empty() { HookWish::Ignored } else { HookWish::Run(Hook { phases: run, delete }) });
+    }
+
+    fn hook_delete(&mut self, annotation: &'static str) -> BTreeSet<HookDelete> {
+        let policies = [
+            ("HookSucceeded", "hook-succeeded", HookDelete::HookSucceeded),
+            ("HookFailed", "hook-failed", HookDelete::HookFailed),
+            ("BeforeHookCreation", "before-hook-creation", HookDelete::BeforeHookCreation),
+        ];
+        let mut delete = BTreeSet::new();
+        for word in self.words(annotation) {
+            match policies.iter().find(|(argo, helm, _)| word == *argo || word == *helm) {
+                Some((_, _, policy)) => drop(delete.insert(*policy)),
+                None => self.refuse(annotation, &word, "write HookSucceeded, HookFailed or BeforeHookCreation, or Helm's words for them"),
+            }
+        }
+        if delete.is_empty() { BTreeSet::from([HookDelete::BeforeHookCreation]) } else { delete }
+    }
+
+    fn words(&self, annotation: &str) -> Vec<String> {
+        let value = self.object.annotation(annotation).unwrap_or_default();
+        value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 
     /// Argo CD's wave, else Helm's weight, else 0 (`gitops-engine/pkg/sync/syncwaves`). Argo CD takes a value that is no number for 0; here
@@ -172,6 +233,10 @@ mod tests {
 
     use super::*;
 
+    fn run(phases: &[Phase], delete: &[HookDelete]) -> Option<HookWish> {
+        Some(HookWish::Run(Hook { phases: phases.iter().copied().collect(), delete: delete.iter().copied().collect() }))
+    }
+
     fn treated(annotations: &[(&str, &str)]) -> (Treatment, Vec<Odd>) {
         let value = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": "b"}});
         let mut object = Object::from_value(value).expect("an object");
@@ -201,18 +266,23 @@ mod tests {
             (vec![(FLUX_SSA, "Override")], plain()),
             (vec![(FLUX_FORCE, "enabled")], Treatment { recreate: true, ..plain() }),
             (vec![(HELM_HOOK, "crd-install")], plain()),
-            (vec![(HELM_HOOK, "test")], Treatment { hook: Some(HookWish::Ignored { value: "test".into() }), ..plain() }),
+            (vec![(HELM_HOOK, "test")], Treatment { hook: Some(HookWish::Ignored), unmet: vec!["test".into()], ..plain() }),
+            (vec![(ARGO_HOOK, "Skip")], Treatment { hook: Some(HookWish::Ignored), unmet: vec!["Skip".into()], ..plain() }),
             (
                 vec![(HELM_HOOK, "pre-install,pre-upgrade"), (HOOK_WEIGHT, "-1")],
+                Treatment { wave: -1, hook: run(&[Phase::PreSync], &[HookDelete::BeforeHookCreation]), ..plain() },
+            ),
+            (
+                vec![(HELM_HOOK, "post-install, pre-delete"), (HELM_HOOK_DELETE, "hook-succeeded,hook-failed")],
                 Treatment {
-                    wave: -1,
-                    hook: Some(HookWish::Run { annotation: HELM_HOOK, value: "pre-install,pre-upgrade".into() }),
+                    hook: run(&[Phase::PostSync], &[HookDelete::HookSucceeded, HookDelete::HookFailed]),
+                    unmet: vec!["pre-delete".into()],
                     ..plain()
                 },
             ),
             (
-                vec![(ARGO_HOOK, "PostSync"), (HELM_HOOK, "test")],
-                Treatment { hook: Some(HookWish::Run { annotation: ARGO_HOOK, value: "PostSync".into() }), ..plain() },
+                vec![(ARGO_HOOK, "PostSync,SyncFail"), (HELM_HOOK, "test"), (HELM_HOOK_DELETE, "hook-failed")],
+                Treatment { hook: run(&[Phase::PostSync, Phase::SyncFail], &[HookDelete::BeforeHookCreation]), ..plain() },
             ),
         ] {
             assert_eq!(treated(&annotations), (expected, Vec::new()), "{annotations:?}");
@@ -237,6 +307,8 @@ mod tests {
             (FLUX_SSA, "Merge", "Merge"),
             (FLUX_SSA, "Ignore", "Ignore"),
             (FLUX_FORCE, "true", "true"),
+            (ARGO_HOOK, "PreSync,Now", "Now"),
+            (HELM_HOOK, "before-install", "before-install"),
         ] {
             let (_, odd) = treated(&[(annotation, value)]);
             let found: Vec<_> = odd.iter().map(|odd| (odd.annotation, odd.value.as_str())).collect();

@@ -1,13 +1,14 @@
 //! From rendered objects to a release: everything that an object's annotations and its app say about order, deletion, drift and recreation
 //! is resolved here, so that agents find nothing to interpret. What does not resolve blocks the app, by object and annotation.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use hub_fleet::{App, Heal as AppHeal, OnDelete};
 use serde_json::json;
-use shared_manifest::{Object, scope_of};
+use shared_manifest::{Object, canonical_json, scope_of};
 use shared_model::{AppName, Digest, GroupKind, ObjectKey, Reason, Scope, Severity};
-use shared_release::{AppKey, Entry, Existing, Format, Heal, ObjectError, Phase, Policy, Prune, Release, encode_object};
+use shared_release::{AppKey, Entry, Existing, Format, Heal, Hook, ObjectError, Phase, Policy, Prune, Release, encode_object};
 
 use crate::annotation::{self, HookWish, Treatment};
 
@@ -41,31 +42,36 @@ pub struct LeftOut {
     pub cause: LeftOutCause,
 }
 
-/// Why an object is left out.
+/// Why an object is left out, or does not run where it asks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOutCause {
-    /// A Helm hook for tests or rollbacks, which no deployment runs (Argo CD passes over them too).
-    HelmHook {
-        /// The hook.
+    /// A hook for tests, rollbacks or removals, which no deployment runs (Argo CD passes over the first two as well).
+    NeverRuns {
+        /// The hook, as the annotation writes it.
         hook: String,
     },
+    /// A hook that runs in a deployment, and asks to run where none does, too.
+    RunsInPart {
+        /// The hooks that do not run, as the annotation writes them.
+        hook: String,
+    },
+}
+
+impl From<&LeftOut> for Reason {
+    fn from(LeftOut { object, cause }: &LeftOut) -> Self {
+        let (code, message) = match cause {
+            LeftOutCause::NeverRuns { hook } => {
+                ("HookLeftOut", format!("{object} is a hook for {hook}, which no deployment runs; it is left out"))
+            }
+            LeftOutCause::RunsInPart { hook } => ("HookRunsInPart", format!("{object} is also a hook for {hook}, which is never run")),
+        };
+        Self::new(Severity::Warning, code, message)
+    }
 }
 
 /// Why an app's objects make no release. No message holds content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AssembleError {
-    /// Hooks are not run so far.
-    #[error(
-        "{object} is a hook ({annotation}: {value}), and hooks are not run so far; take it out, or make it an ordinary object with a sync-wave"
-    )]
-    HooksNotYet {
-        /// The object.
-        object: ObjectKey,
-        /// The annotation.
-        annotation: &'static str,
-        /// Its value.
-        value: String,
-    },
     /// An annotation that is not understood or not carried out.
     #[error("{object}: the annotation {annotation} says \"{value}\", which Capstan does not carry out: {remedy}")]
     Annotation {
@@ -156,7 +162,6 @@ impl AssembleError {
     /// The stable word for machines.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::HooksNotYet { .. } => "HooksNotYet",
             Self::Annotation { .. } => "NotHonoured",
             Self::AgentsOwn { .. } => "AgentsOwn",
             Self::NoNamespace { .. } => "NoNamespace",
@@ -172,8 +177,7 @@ impl AssembleError {
     /// The object that it is about, if it is about one.
     pub const fn object(&self) -> Option<&ObjectKey> {
         match self {
-            Self::HooksNotYet { object, .. }
-            | Self::Annotation { object, .. }
+            Self::Annotation { object, .. }
             | Self::AgentsOwn { object }
             | Self::NoNamespace { object, .. }
             | Self::NoName { object }
@@ -229,24 +233,24 @@ struct Assembly<'a> {
 impl Assembly<'_> {
     fn add(&mut self, rendered: &Object) {
         let scope = scope_of(&rendered.group_kind());
+        let (treatment, odd) = annotation::read(rendered);
+        let mut object = Cow::Borrowed(rendered);
         // The API server passes over the namespace of an object that lives in none; keys and digests must not depend on it.
-        let normal = (scope == Some(Scope::Cluster) && rendered.namespace().is_some()).then(|| {
-            let mut object = rendered.clone();
-            object.set_namespace(None);
-            object
-        });
-        let object = normal.as_ref().unwrap_or(rendered);
+        if scope == Some(Scope::Cluster) && rendered.namespace().is_some() {
+            object.to_mut().set_namespace(None);
+        }
+        if let (Some(HookWish::Run(_)), Some(name)) = (&treatment.hook, generated_name(rendered)) {
+            object.to_mut().value_mut()["metadata"]["name"] = json!(name);
+        }
+        let object = &*object;
         let key = object.key();
-        let (treatment, odd) = annotation::read(object);
-        match treatment.hook {
-            Some(HookWish::Ignored { value }) => {
-                self.left_out.push(LeftOut { object: key, cause: LeftOutCause::HelmHook { hook: value } });
-                return;
-            }
-            Some(HookWish::Run { annotation, ref value }) => {
-                self.errors.push(AssembleError::HooksNotYet { object: key.clone(), annotation, value: value.clone() });
-            }
-            None => {}
+        let unmet = treatment.unmet.join(", ");
+        if treatment.hook == Some(HookWish::Ignored) && odd.is_empty() {
+            self.left_out.push(LeftOut { object: key, cause: LeftOutCause::NeverRuns { hook: unmet } });
+            return;
+        }
+        if !unmet.is_empty() {
+            self.left_out.push(LeftOut { object: key.clone(), cause: LeftOutCause::RunsInPart { hook: unmet } });
         }
         self.errors.extend(odd.into_iter().map(|odd| AssembleError::Annotation {
             object: key.clone(),
@@ -268,7 +272,11 @@ impl Assembly<'_> {
             return;
         }
         let policy = self.policy(&key, &treatment);
-        self.insert(object, treatment.wave, policy);
+        let hook = match treatment.hook {
+            Some(HookWish::Run(hook)) => Some(hook),
+            Some(HookWish::Ignored) | None => None,
+        };
+        self.insert(object, treatment.wave, hook, policy);
     }
 
     /// What the app says for all of its objects, and the object for itself; the more careful of the two holds.
@@ -281,14 +289,15 @@ impl Assembly<'_> {
         let ignored = self.app.ignore_differences.iter().filter(|ignore| ignore.is_about(key));
         Policy {
             prune: if self.app.prune { treatment.prune } else { Prune::Never },
-            heal: heal.max(treatment.heal),
+            // What runs to an end does not drift.
+            heal: if treatment.hook.is_some() { Heal::None } else { heal.max(treatment.heal) },
             existing: treatment.existing,
             recreate: treatment.recreate,
             ignore: ignored.flat_map(|ignore| ignore.json_pointers.iter().cloned()).collect(),
         }
     }
 
-    fn insert(&mut self, object: &Object, wave: i32, policy: Policy) {
+    fn insert(&mut self, object: &Object, wave: i32, hook: Option<Hook>, policy: Policy) {
         let key = object.key();
         let (digest, blob) = match encode_object(object, self.key) {
             Ok(encoded) => encoded,
@@ -301,7 +310,8 @@ impl Assembly<'_> {
         self.blobs.insert(digest, blob);
         let sealed = object.is_secret().then(|| self.key.id().clone());
         let version = object.api_version().rsplit('/').next().unwrap_or_default().to_owned();
-        let entry = Entry { object: key.clone(), version, digest, sealed, phase: Phase::Sync, wave, hook: None, policy };
+        let phase = hook.as_ref().and_then(|hook| hook.phases.first().copied()).unwrap_or_default();
+        let entry = Entry { object: key.clone(), version, digest, sealed, phase, wave, hook, policy };
         self.entries.insert(key, entry);
     }
 
@@ -323,7 +333,7 @@ impl Assembly<'_> {
         let object =
             Object::from_value(value).unwrap_or_else(|error| unreachable!("BUG: a namespace has all that an object needs: {error}"));
         let policy = Policy { prune: Prune::Never, heal: Heal::Correct, existing: Existing::IfNotPresent, ..Policy::default() };
-        self.insert(&object, 0, policy);
+        self.insert(&object, 0, None, policy);
     }
 
     fn finish(mut self, objects: &[Object]) -> Result<Assembled, Vec<AssembleError>> {
@@ -343,18 +353,31 @@ impl Assembly<'_> {
     }
 }
 
-/// A namespace goes with the first wave that has something in it, and a CustomResourceDefinition with the first that has an object of its
+/// The name of a hook that leaves it to the server. It is the same for the same content, so that its object is found again: a hook that is
+/// deleted before it is created makes room for its next run (Argo CD puts revision, phase and time after the prefix).
+fn generated_name(object: &Object) -> Option<String> {
+    let metadata = &object.value()["metadata"];
+    let prefix = metadata["generateName"].as_str().filter(|_| metadata["name"].as_str().is_none_or(str::is_empty))?;
+    let content = Digest::of(&canonical_json(object.value())).hex();
+    Some(format!("{prefix}{}", &content[..GENERATED_SUFFIX]))
+}
+
+/// Digits after a generated name's prefix, as many as Argo CD takes of a revision.
+const GENERATED_SUFFIX: usize = 7;
+
+/// A namespace goes with the first stage that has something in it, and a CustomResourceDefinition with the first that has an object of its
 /// kind, if they were to come later (Argo CD's `sync_tasks.go` moves them likewise).
 fn put_homes_first(entries: &mut BTreeMap<ObjectKey, Entry>, objects: &[Object]) {
-    let mut namespaces: BTreeMap<String, i32> = BTreeMap::new();
-    let mut kinds: BTreeMap<GroupKind, i32> = BTreeMap::new();
+    let mut namespaces: BTreeMap<String, (Phase, i32)> = BTreeMap::new();
+    let mut kinds: BTreeMap<GroupKind, (Phase, i32)> = BTreeMap::new();
     for entry in entries.values() {
+        let stage = (entry.phase, entry.wave);
         if let Some(namespace) = &entry.object.namespace {
-            let first = namespaces.entry(namespace.clone()).or_insert(entry.wave);
-            *first = entry.wave.min(*first);
+            let first = namespaces.entry(namespace.clone()).or_insert(stage);
+            *first = stage.min(*first);
         }
-        let first = kinds.entry(entry.object.kind.clone()).or_insert(entry.wave);
-        *first = entry.wave.min(*first);
+        let first = kinds.entry(entry.object.kind.clone()).or_insert(stage);
+        *first = stage.min(*first);
     }
     let crd = GroupKind::new("apiextensions.k8s.io", "CustomResourceDefinition");
     let defined: BTreeMap<&str, GroupKind> = objects
@@ -366,12 +389,13 @@ fn put_homes_first(entries: &mut BTreeMap<ObjectKey, Entry>, objects: &[Object])
         })
         .collect();
     let namespace = GroupKind::new("", "Namespace");
-    let homes: BTreeSet<ObjectKey> = entries.keys().filter(|key| key.kind == crd || key.kind == namespace).cloned().collect();
+    let is_home = |entry: &&Entry| entry.hook.is_none() && (entry.object.kind == crd || entry.object.kind == namespace);
+    let homes: Vec<ObjectKey> = entries.values().filter(is_home).map(|entry| entry.object.clone()).collect();
     for home in homes {
         let first =
             if home.kind == crd { defined.get(home.name.as_str()).and_then(|kind| kinds.get(kind)) } else { namespaces.get(&home.name) };
         if let (Some(first), Some(entry)) = (first, entries.get_mut(&home)) {
-            entry.wave = entry.wave.min(*first);
+            (entry.phase, entry.wave) = (entry.phase, entry.wave).min(*first);
         }
     }
 }

@@ -10,9 +10,8 @@ use crate::{DecodeError, Format, KeyId};
 /// The feature of releases with hooks.
 pub const FEATURE_HOOKS: &str = "hooks";
 
-/// The features that this build's agent understands beyond the format itself. Hooks are written by hubs and not yet run by agents: such a
-/// release is refused by name.
-pub const SUPPORTED_FEATURES: &[&str] = &[];
+/// The features that this build's agent understands beyond the format itself. A release that needs another is refused by name.
+pub const SUPPORTED_FEATURES: &[&str] = &[FEATURE_HOOKS];
 
 /// When in a rollout an object is applied (Argo CD's phases).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -39,9 +38,11 @@ pub enum HookDelete {
     BeforeHookCreation,
 }
 
-/// An object that runs to an end in its phase instead of staying.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An object that runs to an end in its phases, once for each release, instead of staying.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hook {
+    /// The phases in which it runs; at least one.
+    pub phases: BTreeSet<Phase>,
     /// When it is deleted.
     pub delete: BTreeSet<HookDelete>,
 }
@@ -106,9 +107,9 @@ pub struct Entry {
     pub digest: Digest,
     /// The key that sealed the blob, if it is sealed.
     pub sealed: Option<KeyId>,
-    /// When it is applied.
+    /// When it is applied; for a hook the first of its phases.
     pub phase: Phase,
-    /// Its wave within the phase; lower first.
+    /// Its wave within each phase; lower first.
     pub wave: i32,
     /// If it is a hook.
     pub hook: Option<Hook>,
@@ -188,7 +189,7 @@ struct EntryFile {
     #[serde(default, skip_serializing_if = "is_default")]
     wave: i32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    hook: Option<BTreeSet<HookDelete>>,
+    hook: Option<Hook>,
     #[serde(default, skip_serializing_if = "is_default")]
     prune: Prune,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -217,7 +218,7 @@ impl From<&Release> for ReleaseFile {
             sealed: entry.sealed.as_ref().map(ToString::to_string),
             phase: entry.phase,
             wave: entry.wave,
-            hook: entry.hook.as_ref().map(|hook| hook.delete.clone()),
+            hook: entry.hook.clone(),
             prune: entry.policy.prune,
             heal: entry.policy.heal,
             existing: entry.policy.existing,
@@ -239,6 +240,9 @@ impl TryFrom<ReleaseFile> for Release {
         let mut entries = BTreeMap::new();
         for object in file.objects {
             let key = ObjectKey::new(GroupKind::new(object.group, object.kind), object.namespace.as_deref(), object.name);
+            if object.hook.as_ref().is_some_and(|hook| hook.phases.first() != Some(&object.phase)) {
+                return Err(malformed(format!("the hook {key} does not begin with its phase")));
+            }
             let entry = Entry {
                 object: key.clone(),
                 version: object.version,
@@ -246,7 +250,7 @@ impl TryFrom<ReleaseFile> for Release {
                 sealed: object.sealed.map(|id| id.parse()).transpose()?,
                 phase: object.phase,
                 wave: object.wave,
-                hook: object.hook.map(|delete| Hook { delete }),
+                hook: object.hook,
                 policy: Policy {
                     prune: object.prune,
                     heal: object.heal,

@@ -82,16 +82,20 @@ fn a_plain_object_is_its_canonical_json_and_a_changed_one_is_refused() {
 }
 
 #[test]
-fn a_release_reads_back_what_it_writes_and_one_with_hooks_is_refused_by_name() {
+fn a_release_reads_back_what_it_writes_and_is_refused_by_name_where_hooks_are_not_known() {
     let release = Release::new(app("web"), [entry("a"), entry("b")]);
     let (digest, bytes) = release.encode();
     assert_eq!(Digest::of(&bytes), digest);
     assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(release));
-    let hook = Entry { hook: Some(Hook { delete: BTreeSet::from([HookDelete::HookSucceeded]) }), phase: Phase::PreSync, ..entry("h") };
+    let hook = Hook { phases: BTreeSet::from([Phase::PreSync, Phase::PostSync]), delete: BTreeSet::from([HookDelete::HookSucceeded]) };
+    let hook = Entry { hook: Some(hook), phase: Phase::PreSync, ..entry("h") };
+    let late = Entry { phase: Phase::PostSync, ..hook.clone() };
     let hooks = Release::new(app("web"), [hook]);
     let (_, bytes) = hooks.encode();
     assert_eq!(Release::decode(&bytes, &[]), Err(DecodeError::UnknownFeature { feature: FEATURE_HOOKS.into() }));
-    assert_eq!(Release::decode(&bytes, &[FEATURE_HOOKS]), Ok(hooks));
+    assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(hooks));
+    let (_, bytes) = Release::new(app("web"), [late]).encode();
+    assert!(matches!(Release::decode(&bytes, SUPPORTED_FEATURES), Err(DecodeError::Malformed { .. })));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use shared_manifest::{Object, YamlBudget, YamlMode, parse_yaml};
 use shared_model::{AppName, AppState, Clock, ClusterUid, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{
-    Approval, DataKey, Entry, Freshness, Index, IndexApp, Phase, Policy, Release, Root, SigningKey, Withdrawal, encode_object,
+    Approval, DataKey, Entry, Freshness, Hook, Index, IndexApp, Policy, Release, Root, SigningKey, Withdrawal, encode_object,
 };
 
 /// Long enough for a busy machine; a test that works never waits for it.
@@ -109,6 +109,16 @@ impl<'a> Bench<'a> {
             bail!("kubectl {args:?} still says {last:?}");
         }
         Ok(())
+    }
+
+    /// Plays the kubelet: the pod of a Job comes to its end.
+    pub(crate) async fn end_job(&self, name: &str, phase: &str) -> anyhow::Result<()> {
+        let selector = format!("job-name={name}");
+        let pods = ["get", "pods", "-l", &selector, "-o", "jsonpath={.items[0].metadata.name}"];
+        self.wait_until(&pods, |pod| !pod.is_empty() && !pod.contains(' ')).await?;
+        let pod = self.kubectl(&pods).await?;
+        let status = json!({"status": {"phase": phase}}).to_string();
+        self.kubectl(&["patch", "pod", &pod, "--subresource=status", "--type=merge", "-p", &status]).await.map(|_| ())
     }
 
     /// The agent's writes so far, without those to its own namespace.
@@ -272,16 +282,27 @@ fn release(
         let object = Object::from_value(value.clone())?;
         let (digest, blob) = encode_object(&object, key)?;
         contents.insert(digest, blob);
+        let hook = object.annotation("test/hook").map(hook).transpose()?;
         entries.push(Entry {
             object: object.key(),
             version: object.api_version().rsplit('/').next().unwrap_or_default().to_owned(),
             digest,
             sealed: object.is_secret().then(|| key.id().clone()),
-            phase: Phase::Sync,
+            phase: hook.as_ref().and_then(|hook| hook.phases.first().copied()).unwrap_or_default(),
             wave: object.annotation("test/wave").and_then(|wave| wave.parse().ok()).unwrap_or(0),
-            hook: None,
+            hook,
             policy: Policy::default(),
         });
     }
     Ok(Release::new(app.clone(), entries))
+}
+
+/// `PreSync+BeforeHookCreation`: a phase and when the object is deleted.
+fn hook(text: &str) -> anyhow::Result<Hook> {
+    let (phase, delete) = text.split_once('+').context("phase+policy")?;
+    let read = |word: &str| Value::String(word.to_owned());
+    Ok(Hook {
+        phases: BTreeSet::from([serde_json::from_value(read(phase))?]),
+        delete: BTreeSet::from([serde_json::from_value(read(delete))?]),
+    })
 }

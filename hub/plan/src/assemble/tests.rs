@@ -123,8 +123,8 @@ fn what_does_not_resolve_blocks_the_app_and_names_object_and_annotation() {
     for (spec, objects, expected) in [
         (
             "prune: true",
-            vec!["batch/v1 Job web/migrate argocd.argoproj.io/hook=PreSync"],
-            "HooksNotYet: Job.batch web/migrate is a hook (argocd.argoproj.io/hook: PreSync), and hooks are not run so far; take it out, or make it an ordinary object with a sync-wave",
+            vec!["batch/v1 Job web/migrate argocd.argoproj.io/hook=BeforeSync"],
+            "NotHonoured: Job.batch web/migrate: the annotation argocd.argoproj.io/hook says \"BeforeSync\", which Capstan does not carry out: this is no hook; write one that Argo CD or Helm has, or take it out",
         ),
         (
             "prune: true",
@@ -170,10 +170,10 @@ fn what_does_not_resolve_blocks_the_app_and_names_object_and_annotation() {
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let objects = ["v1 ConfigMap a argocd.argoproj.io/sync-wave=x", "v1 Secret capstan-system/b helm.sh/hook=pre-install"];
+    let objects = ["v1 ConfigMap a argocd.argoproj.io/sync-wave=x", "v1 Secret capstan-system/b helm.sh/hook=soon"];
     let errors = assembled(&app("prune: true"), &objects).expect_err("is wrong");
     let codes: Vec<&str> = errors.iter().map(AssembleError::code).collect();
-    assert_eq!(codes, ["NotHonoured", "NoNamespace", "HooksNotYet", "AgentsOwn"]);
+    assert_eq!(codes, ["NotHonoured", "NoNamespace", "NotHonoured", "AgentsOwn"]);
 }
 
 #[test]
@@ -186,6 +186,32 @@ fn a_name_is_needed_and_an_object_has_a_limit() {
     assert_eq!(codes, ["NoName", "ObjectTooLarge"]);
     let other = DataKey::from_bytes([7; 32]).app_key(&"api".parse().expect("valid"));
     assert_eq!(assemble(&app("prune: true"), None, &[], &other).expect_err("is another's")[0].code(), "Bug");
+}
+
+#[test]
+fn hooks_run_in_their_phases_and_what_lives_with_them_comes_no_later() {
+    let mut unnamed = object(json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"generateName": "smoke-", "namespace": "web"}}));
+    unnamed.value_mut()["metadata"]["annotations"] = json!({"argocd.argoproj.io/hook": "PostSync"});
+    let objects = [
+        parse("v1 Namespace web"),
+        parse("batch/v1 Job web/migrate helm.sh/hook=pre-install,pre-upgrade;helm.sh/hook-weight=-5"),
+        parse("v1 ConfigMap web/notice helm.sh/hook=post-install,pre-delete;helm.sh/hook-delete-policy=hook-succeeded"),
+        unnamed,
+    ];
+    let assembled = assemble(&app("prune: true"), Some("web"), &objects, &key()).expect("assembles");
+    let told: Vec<String> = assembled
+        .release
+        .entries
+        .values()
+        .map(|entry| format!("{} {:?} {} {:?}", entry.object.name, entry.phase, entry.wave, entry.hook.as_ref().map(|hook| &hook.delete)))
+        .collect();
+    let generated = told.iter().find_map(|line| line.strip_prefix("smoke-")).expect("it has a name");
+    assert_eq!(generated.find(' '), Some(7), "{generated}");
+    for expected in ["web PreSync -5 None", "migrate PreSync -5 Some({BeforeHookCreation})", "notice PostSync 0 Some({HookSucceeded})"] {
+        assert!(told.iter().any(|line| line == expected), "{expected} is not in {told:?}");
+    }
+    let reasons: Vec<String> = assembled.left_out.iter().map(|left| Reason::from(left).to_string()).collect();
+    assert_eq!(reasons, ["HookRunsInPart: ConfigMap web/notice is also a hook for pre-delete, which is never run"]);
 }
 
 #[test]

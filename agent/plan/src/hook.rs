@@ -1,0 +1,193 @@
+//! Hooks: objects that run to an end in a phase, once for each release. How one stands, what to do about it, and when its object goes
+//! (Argo CD's `sync_context.go` and Helm's `hooks.go`; the two agree but for retries, and here as in Helm a hook that failed stays failed).
+
+use agent_health::Verdict;
+use shared_model::{Digest, Health, Reason, Severity, Timestamp};
+use shared_release::{Entry, Hook, HookDelete, Phase, Release};
+
+use crate::inventory::{HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Owned};
+use crate::observed::{Observed, Present};
+use crate::plan::{Standing, Step, StepKind, not_observed};
+
+/// What deciding about one hook in one phase needs.
+pub(crate) struct HookInput<'a> {
+    pub(crate) entry: &'a Entry,
+    pub(crate) hook: &'a Hook,
+    pub(crate) phase: Phase,
+    /// The release whose hook it is.
+    pub(crate) release: Digest,
+    /// The run in this phase of this release, if it began.
+    pub(crate) run: Option<&'a HookRun>,
+    /// What the app owns under this name, perhaps from an earlier release.
+    pub(crate) owned: Option<&'a Owned>,
+    pub(crate) observed: Option<&'a Observed>,
+    /// Why nothing may begin yet.
+    pub(crate) blocked: Option<Reason>,
+    /// Why the last attempt to create it failed.
+    pub(crate) error: Option<Reason>,
+    pub(crate) now: Timestamp,
+    /// When it may be created, for the first time and again.
+    pub(crate) due: [Timestamp; 2],
+}
+
+/// How the hook stands, and the next step.
+pub(crate) fn stand(input: &HookInput<'_>) -> Standing {
+    match input.run.map(|run| (run, &run.end)) {
+        Some((_, Some(HookEnd::Succeeded))) => Standing::new(true, Health::Healthy, None),
+        Some((run, Some(HookEnd::Failed(message)))) => match input.observed {
+            // Deleting what failed is how a person asks for another run.
+            Some(Observed::Absent | Observed::Ended { .. }) if !run.removed => input.begin(true),
+            _ => Standing::new(false, Health::Degraded, Some(input.failed(message))),
+        },
+        Some((run, None)) => input.stand_running(run),
+        None => input.begin(false),
+    }
+}
+
+impl HookInput<'_> {
+    fn stand_running(&self, run: &HookRun) -> Standing {
+        match self.observed {
+            Some(Observed::Present(present)) if is_of(run, &present.uid) => self.stand_present(present),
+            Some(Observed::Ended { uid, verdict }) if is_of(run, uid) => self.ended(uid, verdict),
+            Some(Observed::Present(_) | Observed::Absent | Observed::Ended { .. }) => self.begin(run.uid.is_some()),
+            Some(Observed::Unknown(reason)) => Standing::new(false, Health::Unknown, Some(reason.clone())),
+            None => Standing::new(false, Health::Unknown, Some(not_observed())),
+        }
+    }
+
+    fn stand_present(&self, present: &Present) -> Standing {
+        match present.verdict.health {
+            Health::Healthy | Health::Degraded => self.ended(&present.uid, &present.verdict),
+            _ => {
+                let what = present.verdict.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.message));
+                let message = format!("{} runs in {:?}{what}", self.entry.object, self.phase);
+                Standing::new(false, Health::Progressing, Some(Reason::new(Severity::Wait, "HookRunning", message)))
+            }
+        }
+    }
+
+    fn ended(&self, uid: &str, Verdict { health, reason }: &Verdict) -> Standing {
+        let (end, mut standing) = match health {
+            Health::Healthy => (HookEnd::Succeeded, Standing::new(true, Health::Healthy, None)),
+            _ => {
+                let message = reason.as_ref().map_or_else(|| health.to_string(), |reason| reason.message.clone());
+                let message: String = message.chars().take(HOOK_MESSAGE_LIMIT).collect();
+                let reason = self.failed(&message);
+                (HookEnd::Failed(message), Standing::new(false, Health::Degraded, Some(reason)))
+            }
+        };
+        standing.step = Some(StepKind::EndHook { release: self.release, phase: self.phase, uid: uid.to_owned(), end });
+        standing
+    }
+
+    /// The next step towards a run: what an earlier one left goes first, if the policy says so.
+    fn begin(&self, again: bool) -> Standing {
+        if let Some(reason) = &self.blocked {
+            return Standing::new(false, Health::Waiting, Some(reason.clone()));
+        }
+        let waits =
+            |code: &str, message: String| Standing::new(false, Health::Progressing, Some(Reason::new(Severity::Wait, code, message)));
+        match self.observed {
+            None => return Standing::new(false, Health::Unknown, Some(not_observed())),
+            Some(Observed::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
+            Some(Observed::Present(present)) if present.deleting => {
+                return waits("HookWaits", format!("{} waits until its last run is deleted", self.entry.object));
+            }
+            Some(Observed::Present(present)) => {
+                let ours = self.owned.is_some_and(|owned| owned.uid.as_ref() == Some(&present.uid));
+                if ours && self.hook.delete.contains(&HookDelete::BeforeHookCreation) {
+                    let mut standing = waits("HookWaits", format!("the last run of {} is deleted before the next", self.entry.object));
+                    standing.step = Some(StepKind::DeleteHook { uid: present.uid.clone(), ended: None });
+                    return standing;
+                }
+            }
+            Some(Observed::Absent | Observed::Ended { .. }) => {}
+        }
+        let health = if self.error.is_some() { Health::Degraded } else { Health::Progressing };
+        let starting = || Reason::new(Severity::Wait, "HookRunning", format!("{} is about to run in {:?}", self.entry.object, self.phase));
+        let mut standing = Standing::new(false, health, Some(self.error.clone().unwrap_or_else(starting)));
+        let due = self.due[usize::from(again)];
+        if due > self.now {
+            standing.wake = Some(due);
+        } else {
+            let over = match self.observed {
+                Some(Observed::Present(present)) => Some(present.uid.clone()),
+                _ => None,
+            };
+            let (entry, release, phase) = (Box::new(self.entry.clone()), self.release, self.phase);
+            standing.step = Some(StepKind::RunHook { entry, release, phase, again, over });
+        }
+        standing
+    }
+
+    fn failed(&self, message: &str) -> Reason {
+        let remedy = match self.hook.delete.contains(&HookDelete::HookFailed) {
+            true => "commit what mends it",
+            false => "delete it to run it again, or commit what mends it",
+        };
+        let object = &self.entry.object;
+        Reason::new(Severity::Error, "HookFailed", format!("{object} failed in {:?} ({message}); {remedy}", self.phase))
+    }
+}
+
+/// Whether the object with this uid is the run's. Before an apply has said so it is, if it was not there when the run began.
+fn is_of(run: &HookRun, uid: &str) -> bool {
+    run.uid.as_deref().map_or(run.over.as_deref() != Some(uid), |own| own == uid)
+}
+
+/// The objects of hooks that ended and whose policy says that they go then. A phase's successes stay until all of its hooks have ended: a
+/// role is needed as long as the Job that uses it.
+pub(crate) fn leftovers<'a>(
+    release: (&'a Digest, &'a Release),
+    runs: &'a HookRuns,
+    observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
+) -> Vec<(&'a Entry, StepKind)> {
+    let mut leftovers = Vec::new();
+    for phase in [Phase::PreSync, Phase::Sync, Phase::PostSync, Phase::SyncFail] {
+        let hooks = release.1.entries.values().filter_map(|entry| Some((entry, entry.hook.as_ref()?)));
+        let runs: Vec<(&Entry, &Hook, Option<&HookRun>)> = hooks
+            .filter(|(_, hook)| hook.phases.contains(&phase))
+            .map(|(entry, hook)| (entry, hook, runs.get(release.0, &entry.object, phase)))
+            .collect();
+        let end = |run: &Option<&'a HookRun>| run.and_then(|run| run.end.as_ref());
+        let failed = runs.iter().any(|(_, _, run)| matches!(end(run), Some(HookEnd::Failed(_))));
+        if !failed && !runs.iter().all(|(_, _, run)| end(run).is_some()) {
+            continue;
+        }
+        for (entry, hook, run) in runs {
+            let policy = match end(&run) {
+                Some(HookEnd::Succeeded) => HookDelete::HookSucceeded,
+                Some(HookEnd::Failed(_)) => HookDelete::HookFailed,
+                None => continue,
+            };
+            let there = match (run, observed(entry)) {
+                (Some(run), Some(Observed::Present(present))) => {
+                    !run.removed && !present.deleting && run.uid.as_ref() == Some(&present.uid)
+                }
+                _ => false,
+            };
+            if let Some(uid) = run.and_then(|run| run.uid.clone()).filter(|_| there && hook.delete.contains(&policy)) {
+                leftovers.push((entry, StepKind::DeleteHook { uid, ended: Some((*release.0, phase)) }));
+            }
+        }
+    }
+    leftovers
+}
+
+/// Whether every hook of the phases up to the end of a good rollout has succeeded.
+pub(crate) fn all_succeeded(release: (&Digest, &Release), runs: &HookRuns) -> bool {
+    release.1.entries.values().filter_map(|entry| Some((entry, entry.hook.as_ref()?))).all(|(entry, hook)| {
+        let phases = hook.phases.iter().filter(|phase| **phase != Phase::SyncFail);
+        phases.copied().all(|phase| {
+            let run = runs.get(release.0, &entry.object, phase);
+            run.is_some_and(|run| run.end == Some(HookEnd::Succeeded))
+        })
+    })
+}
+
+impl Step {
+    /// The step of `app` for a hook's leftover.
+    pub(crate) fn leftover(app: &shared_model::AppName, entry: &Entry, kind: StepKind) -> Self {
+        Self { order: 0, app: app.clone(), object: entry.object.clone(), kind }
+    }
+}
