@@ -243,6 +243,8 @@ impl Agent {
                 Ok(Some(live)) => {
                     self.view.record(&entry.object, &live);
                     let yields = self.compare(&app, &entry, &yielded, &live);
+                    let kept = &mut inventory.entry(&app, &entry.object).kept;
+                    kept.retain(|path, _| agent_plan::kept_by(&live, path, agent_cluster::FIELD_MANAGER).is_some());
                     if !yields.is_empty() {
                         tracing::info!(%app, object = %entry.object, fields = ?yields, "left to an autoscaler");
                         inventory.entry(&app, &entry.object).yielded.extend(yields);

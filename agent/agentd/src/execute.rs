@@ -1,7 +1,7 @@
 //! Carries out the steps of a plan, in their order, several of one order at once. The intent to create is on disk before the create, the
 //! uid right after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_cluster::{ClusterError, Refusal, Resource};
 use agent_plan::{HookRun, Inventory, Step, StepKind};
@@ -21,7 +21,11 @@ pub(crate) struct Execution<'a> {
 
 /// What came of one step that talked to the API server.
 enum Outcome {
-    Applied(Value),
+    /// It is as it was answered now. `kept` are fields that were dropped and are there all the same.
+    Applied {
+        live: Value,
+        kept: Option<BTreeMap<Vec<String>, String>>,
+    },
     Deleted,
     /// It was deleted in order to be created again.
     Replaced,
@@ -125,17 +129,19 @@ impl Execution<'_> {
         let now = self.agent.clock.now();
         let (app, object) = (&step.app, &step.object);
         match (outcome, &step.kind) {
-            (Outcome::Applied(live), StepKind::Apply { entry, .. }) if !entry.is_claimed() => {
+            (Outcome::Applied { live, .. }, StepKind::Apply { entry, .. }) if !entry.is_claimed() => {
                 self.agent.view.record(object, &live);
                 self.agent.attempts.succeeded(app, object, now);
                 tracing::info!(%app, %object, "made; it belongs to nobody");
             }
-            (Outcome::Applied(live), StepKind::Apply { entry, drift, .. }) => {
+            (Outcome::Applied { live, kept }, StepKind::Apply { entry, drift, .. }) => {
                 let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
                 let owned = self.inventory.entry(app, object);
                 owned.uid = uid;
                 owned.applied = Some(entry.digest);
                 owned.finished = false;
+                owned.kept.extend(kept.unwrap_or_default());
+                owned.kept.retain(|path, _| agent_plan::kept_by(&live, path, agent_cluster::FIELD_MANAGER).is_some());
                 let yielded = owned.yielded.clone();
                 self.agent.view.record(object, &live);
                 let yields = self.agent.compare(app, entry, &yielded, &live);
@@ -145,7 +151,7 @@ impl Execution<'_> {
                 self.agent.healed += u64::from(drift.is_some());
                 tracing::info!(%app, %object, cause, "applied");
             }
-            (Outcome::Applied(live), StepKind::RunHook { entry, release, phase, .. }) => {
+            (Outcome::Applied { live, .. }, StepKind::RunHook { entry, release, phase, .. }) => {
                 let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
                 let owned = self.inventory.entry(app, object);
                 owned.uid.clone_from(&uid);
@@ -182,7 +188,7 @@ impl Execution<'_> {
                 tracing::warn!(%app, %object, %reason, "a step failed");
                 self.agent.attempts.failed(app, object, reason, now);
             }
-            (Outcome::Applied(_), _) => {}
+            (Outcome::Applied { .. }, _) => {}
         }
     }
 
@@ -204,19 +210,25 @@ impl Execution<'_> {
 
 async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
     match &step.kind {
-        StepKind::Apply { entry, ignore, .. } => {
+        StepKind::Apply { entry, drift, ignore } => {
             let resource = resource(agent, step, &entry.version)?;
             let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
-            let live = match ignore.is_empty() {
-                true => None,
-                false => agent.cluster.get(resource, &step.object).await.map_err(Failure::Cluster)?,
+            let owned = agent.shared.ledger().inventory().get(&step.app, &step.object).cloned().unwrap_or_default();
+            // New content may drop fields; what becomes of them shows only beside what was there before.
+            let changes = drift.is_none() && owned.applied.is_some();
+            let before = match changes || !ignore.is_empty() {
+                true => agent.cluster.get(resource, &step.object).await.map_err(Failure::Cluster)?,
+                false => None,
             };
-            let prepared = agent_plan::prepare(&wanted, live.as_ref(), ignore, agent_cluster::FIELD_MANAGER);
-            match agent.cluster.apply(resource, &step.object, &prepared).await {
-                Ok(live) => Ok(Outcome::Applied(live)),
+            let prepared = agent_plan::prepare(&wanted, before.as_ref(), ignore, agent_cluster::FIELD_MANAGER);
+            match apply(agent, resource, step, &prepared).await {
+                Ok(live) => {
+                    let before = before.filter(|_| changes);
+                    let kept = before.map(|before| agent_plan::kept(&before, &live, agent_cluster::FIELD_MANAGER));
+                    Ok(Outcome::Applied { live, kept })
+                }
                 Err(error) if error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate => {
-                    let uid = agent.shared.ledger().inventory().get(&step.app, &step.object).and_then(|owned| owned.uid.clone());
-                    let Some(uid) = uid else { return Err(Failure::Cluster(error)) };
+                    let Some(uid) = owned.uid else { return Err(Failure::Cluster(error)) };
                     agent.cluster.delete(resource, &step.object, &uid).await.map_err(Failure::Cluster)?;
                     Ok(Outcome::Replaced)
                 }
@@ -227,7 +239,8 @@ async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
             let resource = resource(agent, step, &entry.version)?;
             let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
             let prepared = agent_plan::prepare(&wanted, None, &BTreeSet::new(), agent_cluster::FIELD_MANAGER);
-            agent.cluster.apply(resource, &step.object, &prepared).await.map(Outcome::Applied).map_err(Failure::Cluster)
+            let live = apply(agent, resource, step, &prepared).await.map_err(Failure::Cluster)?;
+            Ok(Outcome::Applied { live, kept: None })
         }
         StepKind::Delete { uid } | StepKind::DeleteHook { uid, .. } => {
             agent.cluster.delete(resource(agent, step, "")?, &step.object, uid).await.map_err(Failure::Cluster)?;
@@ -237,6 +250,15 @@ async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
             unreachable!("BUG: this step needs no API server")
         }
     }
+}
+
+/// Applies, and takes over what a tool that applied before us holds: only then does applying again remove what is not wanted any more.
+async fn apply(agent: &Agent, resource: &Resource, step: &Step, object: &Value) -> Result<Value, ClusterError> {
+    let live = agent.cluster.apply(resource, &step.object, object).await?;
+    let Some(fields) = agent_plan::take_over(&live, agent_cluster::FIELD_MANAGER) else { return Ok(live) };
+    agent.cluster.set_managed_fields(resource, &step.object, &live, &fields).await?;
+    tracing::info!(app = %step.app, object = %step.object, "took over the fields of the tool that applied it before");
+    agent.cluster.apply(resource, &step.object, object).await
 }
 
 fn resource<'a>(agent: &'a Agent, step: &Step, version: &str) -> Result<&'a Resource, Failure> {

@@ -250,6 +250,35 @@ async fn an_index_whose_content_never_came_leaves_the_one_before_it_in_force_ove
     bench.wait_for(&get, "newest").await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_tool_applied_is_taken_over_and_what_git_drops_is_gone_or_its_keeper_named() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let bench = Bench::new(PLANE.get().await?).await?;
+    let mut old = config_map(&bench.namespace, "settings", "1");
+    old["data"]["stale"] = json!("from kubectl");
+    bench.apply(&old).await?;
+    let agent = bench.start_agent().await?;
+    let mut wanted = config_map(&bench.namespace, "settings", "2");
+    wanted["data"]["extra"] = json!("x");
+    agent.publish(&[("web", vec![wanted])])?;
+    agent.wait_applied("web").await?;
+    let data = ["get", "configmap", "settings", "-o", "jsonpath={.data}"];
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&bench.kubectl(&data).await?)?, json!({"value": "2", "extra": "x"}));
+
+    // Somebody else comes to hold a field with us; when the source drops it, it stays, and the report says why.
+    let co_owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": bench.namespace}, "data": {"extra": "x"}});
+    bench.apply_as("configurator", &co_owner).await?;
+    agent.publish(&[("web", vec![config_map(&bench.namespace, "settings", "2")])])?;
+    let apps = agent.wait(|apps| apps["web"].reason.as_ref().is_some_and(|reason| reason.code == "FieldKept")).await?;
+    let message = &apps["web"].reason.as_ref().expect("just seen").message;
+    assert!(message.contains("data.extra") && message.contains("configurator"), "{message}");
+    let without = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": bench.namespace}});
+    bench.apply_as("configurator", &without).await?;
+    agent.wait(|apps| apps["web"].reason.is_none()).await?;
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&bench.kubectl(&data).await?)?, json!({"value": "2"}));
+    Ok(())
+}
+
 /// A Job that is a hook, as `phase+policy`.
 fn hook_job(namespace: &str, name: &str, hook: &str) -> serde_json::Value {
     manifest(&format!(

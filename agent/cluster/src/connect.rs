@@ -91,6 +91,17 @@ impl Cluster {
         self.request(request::apply(&path, object)?).await
     }
 
+    /// Replaces the object's `managedFields` if it still is the one that `live` shows; a conflict otherwise.
+    pub async fn set_managed_fields(&self, resource: &Resource, key: &ObjectKey, live: &Value, fields: &Value) -> Result<(), ClusterError> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}", request::object(resource, key));
+        let version = live.pointer("/metadata/resourceVersion").unwrap_or(&Value::Null);
+        let patch = json!([
+            {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+        ]);
+        self.request(request::json_patch(&path, &patch)?).await.map(|_| ())
+    }
+
     /// Deletes the object if it still has this uid; `false` if it was gone already, or is another one now.
     pub async fn delete(&self, resource: &Resource, key: &ObjectKey, uid: &str) -> Result<bool, ClusterError> {
         let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": {"uid": uid}});

@@ -25,6 +25,12 @@ pub(crate) fn apply(path: &str, object: &Value) -> Result<Request<Vec<u8>>, Clus
     build(Request::patch(path).header(header::ACCEPT, JSON).header(header::CONTENT_TYPE, APPLY), bytes(object))
 }
 
+/// A JSON patch (RFC 6902).
+pub(crate) fn json_patch(path: &str, patch: &Value) -> Result<Request<Vec<u8>>, ClusterError> {
+    let builder = Request::patch(path).header(header::ACCEPT, JSON).header(header::CONTENT_TYPE, "application/json-patch+json");
+    build(builder, bytes(patch))
+}
+
 /// A request with a JSON body.
 pub(crate) fn send(method: http::Method, path: &str, body: &Value) -> Result<Request<Vec<u8>>, ClusterError> {
     let builder = Request::builder().method(method).uri(path).header(header::ACCEPT, JSON).header(header::CONTENT_TYPE, JSON);

@@ -292,6 +292,8 @@ struct ObjectFile {
     finished: bool,
     #[serde(default)]
     yielded: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<(Vec<String>, String)>,
 }
 
 pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> {
@@ -306,6 +308,7 @@ pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> 
         wave: owned.stage.1,
         finished: owned.finished,
         yielded: owned.yielded.clone(),
+        kept: owned.kept.clone().into_iter().collect(),
     };
     let app = |app: &AppInventory| AppFile {
         release: app.release.as_ref().map(ToString::to_string),
@@ -334,6 +337,7 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
                 stage: (object.phase, object.wave),
                 finished: object.finished,
                 yielded: object.yielded,
+                kept: object.kept.into_iter().collect(),
             };
             objects.insert(key, owned);
         }

@@ -92,6 +92,8 @@ pub struct Owned {
     pub finished: bool,
     /// JSON pointers to fields that an autoscaler governs, and that are left to it.
     pub yielded: BTreeSet<String>,
+    /// Fields that the release dropped and that another manager keeps there: their steps in managedFields, and the manager.
+    pub kept: BTreeMap<Vec<String>, String>,
 }
 
 impl Inventory {

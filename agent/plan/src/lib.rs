@@ -20,7 +20,7 @@ pub use attempts::{Attempts, FIGHT_AFTER, RETRY_CAP};
 pub use compare::{Comparison, compare, prepare};
 pub use inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Inventory, Owned};
 pub use observed::{Compared, KindState, Kinds, Observed, Present};
-pub use ownership::{Holder, fingerprint, holder};
+pub use ownership::{Holder, field_name, fingerprint, holder, kept, kept_by, take_over};
 pub use plan::{AppPlan, Desired, DesiredApp, ForgetCause, Input, Plan, Step, StepKind, plan};
 pub use prune::{HOURLY_DELETIONS, PrunePermit};
 pub use tracking::{TRACKING_ANNOTATION, Tracking};

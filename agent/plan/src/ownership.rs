@@ -1,6 +1,8 @@
 //! Field ownership: who holds a field, read from an object's `metadata.managedFields` (the format of
 //! sigs.k8s.io/structured-merge-diff `fieldpath`: `f:` a field, `k:` a list element by key, `v:` a set element, `.` the node itself).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 use shared_manifest::{FieldPath, Step, canonical_json};
 use shared_model::{Digest, Timestamp};
@@ -30,6 +32,106 @@ pub fn holder(object: &Value, path: &FieldPath, own: &str) -> Option<Holder> {
             since: text(entry, "time").parse().ok(),
         })
         .max_by_key(|holder| holder.since)
+}
+
+/// Tools that wrote whole manifests before Capstan did, as they call themselves in managedFields: kubectl, Helm, Argo CD, Flux, Rancher's Fleet.
+/// What a person does by `kubectl edit` or `scale` is not theirs.
+const APPLIERS: [&str; 10] = [
+    "argocd-application-controller",
+    "argocd-controller",
+    "before-first-apply",
+    "flux",
+    "fleetagent",
+    "helm",
+    "helm-controller",
+    "kubectl",
+    "kubectl-client-side-apply",
+    "kustomize-controller",
+];
+
+/// The `managedFields` under which everything that such a tool holds of `live` is `own`'s, so that the next apply removes what is not wanted
+/// any more (Flux and Argo CD take over from kubectl likewise, client-go calls it `csaupgrade`). `None` if there is nothing to take over.
+/// An entry in another version of the API is left alone: its fields may have other names.
+pub fn take_over(live: &Value, own: &str) -> Option<Value> {
+    let is_whole = |entry: &Value| text(entry, "subresource").is_empty();
+    let is_own = |entry: &Value| is_whole(entry) && text(entry, "manager") == own && text(entry, "operation") == "Apply";
+    let ours = entries(live).find(|entry| is_own(entry))?;
+    let taken = |entry: &Value| {
+        is_whole(entry) && APPLIERS.contains(&text(entry, "manager")) && text(entry, "apiVersion") == text(ours, "apiVersion")
+    };
+    let mut merged = ours.clone();
+    let mut count = 0;
+    for entry in entries(live).filter(|entry| taken(entry)) {
+        merge(merged.get_mut("fieldsV1")?, entry.get("fieldsV1")?);
+        count += 1;
+    }
+    let rest = entries(live).filter(|entry| !is_own(entry) && !taken(entry)).cloned();
+    (count > 0).then(|| std::iter::once(merged).chain(rest).collect())
+}
+
+/// The union of two field sets.
+fn merge(into: &mut Value, from: &Value) {
+    let (Some(into), Some(from)) = (into.as_object_mut(), from.as_object()) else { return };
+    for (name, child) in from {
+        merge(into.entry(name.clone()).or_insert_with(|| json!({})), child);
+    }
+}
+
+/// The most fields of one object that are remembered as kept: more would not be read.
+const KEPT_LIMIT: usize = 20;
+
+/// The fields that `own` held of the object `before` an apply and does not hold `after` it, and that are there all the same because another
+/// manager holds them: each as its steps in managedFields, with that manager.
+pub fn kept(before: &Value, after: &Value, own: &str) -> BTreeMap<Vec<String>, String> {
+    let applied = |object: &Value| -> BTreeSet<Vec<String>> {
+        let mut leaves = BTreeSet::new();
+        for entry in entries(object).filter(|entry| text(entry, "manager") == own && text(entry, "operation") == "Apply") {
+            collect_leaves(entry.get("fieldsV1").unwrap_or(&Value::Null), &mut Vec::new(), &mut leaves);
+        }
+        leaves
+    };
+    let still = applied(after);
+    let dropped = applied(before).into_iter().filter(|path| !still.contains(path));
+    dropped.filter_map(|path| kept_by(after, &path, own).map(|manager| (path, manager))).take(KEPT_LIMIT).collect()
+}
+
+/// Who, other than `own`, keeps the field at these steps of managedFields there; `None` if it is gone, or nobody holds it.
+pub fn kept_by(live: &Value, path: &[String], own: &str) -> Option<String> {
+    let steps = steps(path)?;
+    holder(live, &FieldPath(steps), own).map(|holder| holder.manager)
+}
+
+/// The field in words.
+pub fn field_name(path: &[String]) -> String {
+    steps(path).map_or_else(|| path.join("."), |steps| FieldPath(steps).to_string())
+}
+
+fn steps(path: &[String]) -> Option<Vec<Step>> {
+    let step = |name: &String| {
+        let (kind, text) = name.split_once(':')?;
+        Some(match kind {
+            "f" => Step::Field(text.to_owned()),
+            "i" => Step::Index(text.parse().ok()?),
+            "v" => Step::Value(serde_json::from_str(text).ok()?),
+            "k" => Step::Key(serde_json::from_str::<serde_json::Map<_, _>>(text).ok()?.into_iter().collect()),
+            _ => return None,
+        })
+    };
+    path.iter().map(step).collect()
+}
+
+fn collect_leaves(set: &Value, path: &mut Vec<String>, leaves: &mut BTreeSet<Vec<String>>) {
+    let children = set.as_object().into_iter().flatten().filter(|(name, _)| *name != ".");
+    let mut is_leaf = true;
+    for (name, child) in children {
+        is_leaf = false;
+        path.push(name.clone());
+        collect_leaves(child, path, leaves);
+        path.pop();
+    }
+    if is_leaf && !path.is_empty() {
+        leaves.insert(path.clone());
+    }
 }
 
 /// A mark that is equal as long as nobody can have changed what we own: the generation and every entry but those of status writers; for
@@ -107,6 +209,36 @@ mod tests {
         assert_eq!(found(&[field("spec"), field("replicas")]).as_deref(), Some("scaler"));
         assert_eq!(found(&[field("spec"), field("tolerations"), Step::Index(0), field("key")]).as_deref(), Some("tolerator"));
         assert_eq!(found(&[field("spec"), field("paused")]), None);
+    }
+
+    #[test]
+    fn what_a_tool_held_is_taken_over_and_what_a_person_or_a_controller_holds_is_not() {
+        let mut live = object();
+        let list = live["metadata"]["managedFields"].as_array_mut().expect("a list");
+        list[0]["apiVersion"] = json!("apps/v1");
+        for (version, field) in [("apps/v1", "f:paused"), ("apps/v1beta1", "f:rollbackTo")] {
+            list.push(json!({"manager": "kubectl-client-side-apply", "operation": "Update", "apiVersion": version, "fieldsV1": {"f:spec": {field: {}}}}));
+        }
+        let taken = take_over(&live, "capstan").expect("there is something");
+        let managers: Vec<&str> = taken.as_array().expect("a list").iter().map(|entry| text(entry, "manager")).collect();
+        let others = ["kubectl-edit", "kube-controller-manager", "scaler", "tolerator", "kubectl-client-side-apply"];
+        assert_eq!(managers, [&["capstan"][..], &others].concat());
+        assert!(taken[0]["fieldsV1"]["f:spec"].get("f:paused").is_some() && taken[0]["fieldsV1"]["f:spec"].get("f:replicas").is_some());
+        assert_eq!(take_over(&object(), "capstan"), None);
+    }
+
+    #[test]
+    fn a_dropped_field_that_another_manager_holds_is_kept_by_it() {
+        let before = object();
+        let mut after = object();
+        let own = &mut after["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+        *own = json!({});
+        let kept = kept(&before, &after, "capstan");
+        let told: Vec<(String, &str)> = kept.iter().map(|(path, manager)| (field_name(path), manager.as_str())).collect();
+        let expected = [("spec.replicas", "scaler"), ("spec.template.spec.containers[name=api].image", "kubectl-edit")];
+        assert_eq!(told, expected.map(|(field, manager)| (field.to_owned(), manager)));
+        after["metadata"]["managedFields"] = json!([]);
+        assert!(kept.keys().all(|path| kept_by(&after, path, "capstan").is_none()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::hook::{self, HookInput};
 use crate::inventory::{AppInventory, HookEnd, HookRuns, Inventory, Owned};
 use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
 use crate::order::rank;
+use crate::ownership::field_name;
 use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
 
 /// What the newest accepted index asks for.
@@ -552,6 +553,15 @@ impl AppPlanner<'_> {
                 }
             }
             Compared::With { .. } | Compared::NotYet => {}
+        }
+        if let (None, Some((path, manager))) = (&standing.reason, owned.kept.first_key_value()) {
+            let (field, more) = (field_name(path), owned.kept.len() - 1);
+            let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+            let message = format!(
+                "{field} of {}{more} was dropped from its source and stays, because {manager} holds it; remove it there, or by hand",
+                entry.object
+            );
+            standing.reason = Some(Reason::new(Severity::Warning, "FieldKept", message));
         }
         standing
     }

@@ -195,6 +195,10 @@ impl Scene {
             stage: (Phase::Sync, after(words, "wave").map_or(0, |wave| wave.parse().expect("a number"))),
             finished: words.contains(&"finished"),
             yielded: BTreeSet::new(),
+            kept: after(words, "kept")
+                .map(|manager| (vec!["f:data".to_owned(), "f:old".to_owned()], manager.to_owned()))
+                .into_iter()
+                .collect(),
         };
     }
 
@@ -461,6 +465,18 @@ fn drift_is_healed_as_the_policy_says() {
     ] {
         assert_eq!(tell(&Scene::read(&scene(policy, there)).plan()), expected, "{name}");
     }
+}
+
+#[test]
+fn a_dropped_field_that_somebody_else_keeps_is_told() {
+    check(&[
+        ("it stays", "web wants ConfigMap/a\nweb owns ConfigMap/a kept scaler\nthere ConfigMap/a", "web: Healthy applied FieldKept"),
+        (
+            "drift is told first",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a kept scaler\nthere ConfigMap/a changed",
+            "heal ConfigMap/a\nweb: Healthy applied Drifted",
+        ),
+    ]);
 }
 
 #[test]

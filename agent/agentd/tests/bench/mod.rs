@@ -91,6 +91,12 @@ impl<'a> Bench<'a> {
         self.plane.kubectl_reading(&object.to_string(), &["apply", "-f", "-"]).await
     }
 
+    /// Server-side apply by another field manager.
+    pub(crate) async fn apply_as(&self, manager: &str, object: &Value) -> anyhow::Result<String> {
+        let manager = format!("--field-manager={manager}");
+        self.plane.kubectl_reading(&object.to_string(), &["apply", "--server-side", "--force-conflicts", &manager, "-f", "-"]).await
+    }
+
     pub(crate) async fn wait_for(&self, args: &[&str], expected: &str) -> anyhow::Result<()> {
         self.wait_until(args, |found| found == expected).await
     }
