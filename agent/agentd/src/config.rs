@@ -55,10 +55,13 @@ pub struct Flags {
     /// How a log line looks, json or text [default: json]. Turned by a person at a terminal.
     #[arg(long, env = "CAPSTAN_AGENT_LOG_FORMAT", global = true)]
     pub log_format: Option<String>,
-    /// What is logged [default: info]. Turned by whoever looks for the cause of something: info,agent_link=debug.
+    /// What is logged [default: info,kube_client=off]. Turned by whoever looks for the cause of something: info,agent_link=debug.
     #[arg(long, env = "CAPSTAN_AGENT_LOG", global = true, value_name = "FILTER")]
     pub log: Option<String>,
 }
+
+/// Everything of note. kube's client calls each request that the API server refuses an error; what becomes of them is said where it is known.
+const DEFAULT_LOG: &str = "info,kube_client=off";
 
 /// The file.
 #[derive(Default, Deserialize)]
@@ -181,7 +184,7 @@ impl Flags {
             kubeconfig: self.kubeconfig.or(file.kubeconfig),
             logs: LogConfig {
                 format: self.log_format.or(file.log_format).map_or(Ok(LogFormat::default()), |format| LogFormat::from_str(&format))?,
-                filter: layered(self.log, file.log, LogConfig::default().filter),
+                filter: layered(self.log, file.log, DEFAULT_LOG.to_owned()),
             },
         })
     }

@@ -28,7 +28,7 @@ fn what_nobody_sets_is_as_documented() {
     assert_eq!(config.agent.data_dir.to_str(), Some(DEFAULT_DATA_DIR));
     assert_eq!(config.agent.namespace, DEFAULT_NAMESPACE);
     assert_eq!(config.agent.admin_listen, DEFAULT_ADMIN.parse().ok());
-    assert_eq!((config.logs.format.as_str(), config.logs.filter.as_str()), ("json", "info"));
+    assert_eq!((config.logs.format.as_str(), config.logs.filter.as_str()), ("json", "info,kube_client=off"));
     assert!(config.kubeconfig.is_none() && config.agent.token.is_none() && config.agent.ca_pin.is_none());
 }
 
