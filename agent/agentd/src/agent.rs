@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::{Cluster, ClusterError, Discovery, Mark, Refusal, Resource, Role, View, Watches};
-use agent_plan::{Attempts, Compared, Input, Inventory, KindState, Kinds, Observed, Plan, PrunePermit, Step, plan};
+use agent_plan::{Attempts, Compared, Guardrail, Input, Inventory, KindState, Kinds, Observed, Plan, PrunePermit, Step, plan};
 use futures_util::StreamExt as _;
 use shared_model::{AppName, Clock, Digest, FieldChange, GroupKind, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Entry, Heal};
@@ -41,6 +41,7 @@ struct Compare {
 /// One agent in its loop.
 pub(crate) struct Agent {
     pub(crate) cluster: Cluster,
+    pub(crate) guardrail: Guardrail,
     pub(crate) view: Arc<View>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
@@ -65,6 +66,7 @@ pub(crate) struct Agent {
 impl Agent {
     pub(crate) fn new(
         cluster: Cluster,
+        guardrail: Guardrail,
         shared: Arc<Shared>,
         clock: Clock,
         role: watch::Receiver<Option<Role>>,
@@ -75,6 +77,7 @@ impl Agent {
         Self {
             watches: Watches::new(cluster.clone(), view.clone()),
             cluster,
+            guardrail,
             view,
             shared,
             clock,
@@ -311,6 +314,7 @@ impl Agent {
             objects: &objects,
             kinds: &kinds,
             attempts: &self.attempts,
+            guardrail: &self.guardrail,
             prune: &prune,
             deletions_last_hour: u32::try_from(self.deletions.len()).unwrap_or(u32::MAX),
         })

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use agent_link::{HubAddress, InvalidAddress};
+use agent_plan::{Guardrail, InvalidKindPattern, KindPattern, Pattern};
 use clap::Args;
 use serde::Deserialize;
 use shared_daemon::{ConfigError, LogConfig, LogFormat, UnknownLogFormat, layered, read_config};
@@ -34,6 +35,10 @@ pub struct Flags {
     /// A kubeconfig [default: the pod's service account]. Turned by whoever runs the agent outside of its cluster.
     #[arg(long, env = "CAPSTAN_AGENT_KUBECONFIG", global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// A YAML file of kind Guardrail: what this cluster lets its hub do [default: everything but the agent's own objects]. Written by the cluster's
+    /// owner, read once at the start.
+    #[arg(long, env = "CAPSTAN_AGENT_GUARDRAIL", global = true, value_name = "FILE")]
+    pub guardrail: Option<PathBuf>,
     /// Where the hub serves agents, HOST:PORT. Printed by `capstan cluster add`.
     #[arg(long, env = "CAPSTAN_AGENT_HUB", global = true, value_name = "HOST:PORT")]
     pub hub: Option<String>,
@@ -70,6 +75,7 @@ struct Settings {
     data_dir: Option<PathBuf>,
     namespace: Option<String>,
     kubeconfig: Option<PathBuf>,
+    guardrail: Option<PathBuf>,
     hub: Option<String>,
     enrolment: Option<String>,
     ca_pin: Option<String>,
@@ -106,6 +112,8 @@ pub struct AgentConfig {
     pub token: Option<Token>,
     /// Where the admin endpoint listens, if anywhere.
     pub admin_listen: Option<SocketAddr>,
+    /// What this cluster lets its hub do.
+    pub guardrail: Guardrail,
 }
 
 /// Everything that `capstan-agent` is started with.
@@ -152,6 +160,26 @@ pub enum SettingsError {
         /// What was read.
         text: String,
     },
+    /// A kind in the guardrail.
+    #[error("the guardrail {path}: {field}: {source}")]
+    GuardrailKind {
+        /// The file.
+        path: PathBuf,
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        source: InvalidKindPattern,
+    },
+    /// The file is not a guardrail.
+    #[error("{path} says apiVersion {api_version:?} and kind {kind:?}; a guardrail is capstan.dev/v1 and Guardrail")]
+    NoGuardrail {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        api_version: String,
+        /// What it says.
+        kind: String,
+    },
     /// The token stands in two places.
     #[error("both token and tokenFile are set; keep one")]
     TwoTokens,
@@ -167,10 +195,16 @@ impl Flags {
         let hub = set(self.hub).or(file.hub).ok_or_else(|| given("hub", "hub", "CAPSTAN_AGENT_HUB"))?;
         let enrolment = set(self.enrolment).or(file.enrolment).ok_or_else(|| given("enrolment", "enrolment", "CAPSTAN_AGENT_ENROLMENT"))?;
         let ca_pin = set(self.ca_pin).or(file.ca_pin);
+        let namespace = layered(self.namespace, file.namespace, DEFAULT_NAMESPACE.to_owned());
+        let guardrail = match self.guardrail.or(file.guardrail) {
+            Some(path) => read_config::<GuardrailFile>(&path)?.into_guardrail(&path, &namespace)?,
+            None => Guardrail::open(&namespace),
+        };
         Ok(ProcessConfig {
             agent: AgentConfig {
                 data_dir: layered(self.data_dir, file.data_dir, PathBuf::from(DEFAULT_DATA_DIR)),
-                namespace: layered(self.namespace, file.namespace, DEFAULT_NAMESPACE.to_owned()),
+                namespace,
+                guardrail,
                 hub: hub.parse()?,
                 enrolment: enrolment.parse()?,
                 ca_pin: ca_pin.map(|pin| pin.parse()).transpose()?,
@@ -186,6 +220,48 @@ impl Flags {
                 format: self.log_format.or(file.log_format).map_or(Ok(LogFormat::default()), |format| LogFormat::from_str(&format))?,
                 filter: layered(self.log, file.log, DEFAULT_LOG.to_owned()),
             },
+        })
+    }
+}
+
+/// The guardrail's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct GuardrailFile {
+    api_version: String,
+    kind: String,
+    #[serde(default, rename = "metadata")]
+    _metadata: serde_json::Value,
+    #[serde(default)]
+    spec: GuardrailSpec,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct GuardrailSpec {
+    namespaces: Option<Vec<String>>,
+    cluster_scoped: Option<Vec<String>>,
+    kinds: Option<Vec<String>>,
+    deny: Vec<String>,
+    deletions_per_hour: Option<u32>,
+}
+
+impl GuardrailFile {
+    fn into_guardrail(self, path: &Path, own_namespace: &str) -> Result<Guardrail, SettingsError> {
+        if (self.api_version.as_str(), self.kind.as_str()) != ("capstan.dev/v1", "Guardrail") {
+            return Err(SettingsError::NoGuardrail { path: path.to_owned(), api_version: self.api_version, kind: self.kind });
+        }
+        let kinds = |field, texts: Vec<String>| -> Result<Vec<KindPattern>, SettingsError> {
+            let parsed = texts.into_iter().map(|text| text.parse());
+            parsed.collect::<Result<_, _>>().map_err(|source| SettingsError::GuardrailKind { path: path.to_owned(), field, source })
+        };
+        Ok(Guardrail {
+            own_namespace: own_namespace.to_owned(),
+            namespaces: self.spec.namespaces.map(|names| names.into_iter().map(Pattern::new).collect()),
+            cluster_scoped: self.spec.cluster_scoped.map(|texts| kinds("spec.clusterScoped", texts)).transpose()?,
+            kinds: self.spec.kinds.map(|texts| kinds("spec.kinds", texts)).transpose()?,
+            deny: kinds("spec.deny", self.spec.deny)?,
+            deletions_per_hour: self.spec.deletions_per_hour,
         })
     }
 }

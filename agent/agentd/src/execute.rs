@@ -209,6 +209,8 @@ impl Execution<'_> {
 }
 
 async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
+    // The plan has asked already. This is the last place before the API server, and nothing passes it.
+    agent.guardrail.permits(&step.object).map_err(Failure::Content)?;
     match &step.kind {
         StepKind::Apply { entry, drift, ignore } => {
             let resource = resource(agent, step, &entry.version)?;

@@ -25,6 +25,8 @@ use shared_model::{Clock, ClusterName, ClusterUid};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use agent_plan::Guardrail;
+
 pub use crate::config::{AgentConfig, DEFAULT_ADMIN, DEFAULT_DATA_DIR, DEFAULT_NAMESPACE, Flags, ProcessConfig, SettingsError, Token};
 pub use crate::doctor::{Finding, examine};
 pub use crate::intake::{Accepted, Intake};
@@ -67,6 +69,8 @@ pub struct Seat<'a> {
     pub namespace: &'a str,
     /// A name that no other process has, for the Lease.
     pub instance: String,
+    /// What the cluster's owner lets the hub do.
+    pub guardrail: Guardrail,
 }
 
 /// Opens the ledger (filling an empty one from the copy in the cluster), takes the Lease, and starts the loop.
@@ -87,7 +91,7 @@ pub(crate) fn set_going(seat: Seat<'_>, memory: Memory, clock: Clock) -> Running
     let (give_back, given_back) = watch::channel(false);
     let lease = Lease::new(seat.cluster.clone(), seat.namespace, "capstan-agent", seat.instance);
     let copy = Copy::new(memory.mirror, &memory.found);
-    let agent = Agent::new(seat.cluster, shared.clone(), clock.clone(), role, stopped, copy);
+    let agent = Agent::new(seat.cluster, seat.guardrail, shared.clone(), clock.clone(), role, stopped, copy);
     let lease_task = tokio::spawn(hold_lease(lease, role_sender, clock, shared.clone(), given_back));
     let loop_task = tokio::spawn(agent.run());
     Running { intake, status: shared.status(), shared, loop_task, lease_task, stop_loop, give_back }

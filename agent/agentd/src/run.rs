@@ -65,6 +65,7 @@ pub async fn run(config: AgentConfig, cluster: Cluster, shutdown: Shutdown) -> a
         namespace: &config.namespace,
         instance: format!("{name}-{:08x}", u32::from_be_bytes(instance)),
         name,
+        guardrail: config.guardrail.clone(),
     };
     let mut running = set_going(seat, start.memory, clock.clone());
     let site = AgentSite::start(cluster, clock.clone(), running.intake.clone(), running.shared.clone());

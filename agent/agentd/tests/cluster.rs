@@ -3,6 +3,7 @@
 
 mod bench;
 
+use agent_plan::Pattern;
 use bench::{Bench, config_map, manifest};
 use e2e_cluster::{SharedControlPlane, require_control_plane};
 use serde_json::json;
@@ -276,6 +277,35 @@ async fn what_another_tool_applied_is_taken_over_and_what_git_drops_is_gone_or_i
     bench.apply_as("configurator", &without).await?;
     agent.wait(|apps| apps["web"].reason.is_none()).await?;
     assert_eq!(serde_json::from_str::<serde_json::Value>(&bench.kubectl(&data).await?)?, json!({"value": "2"}));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_the_guardrail_forbids_is_ever_asked_of_the_api_server() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let plane = PLANE.get().await?;
+    let mut bench = Bench::new(plane).await?;
+    bench.guardrail.deny = vec!["Secret".parse()?, "*.rbac.authorization.k8s.io".parse()?];
+    bench.guardrail.namespaces = Some(vec![Pattern::new(bench.namespace.as_str())]);
+    let object = |kind: &str, version: &str, namespace: Option<&str>| json!({"apiVersion": version, "kind": kind, "metadata": {"name": "forbidden", "namespace": namespace}});
+    let namespace = bench.namespace.clone();
+    let forbidden = vec![
+        config_map(&namespace, "permitted", "1"),
+        object("Secret", "v1", Some(&namespace)),
+        object("Role", "rbac.authorization.k8s.io/v1", Some(&namespace)),
+        object("ConfigMap", "v1", Some("kube-system")),
+        object("ClusterRole", "rbac.authorization.k8s.io/v1", None),
+        object("Namespace", "v1", None),
+    ];
+    let agent = bench.start_agent().await?;
+    agent.publish(&[("web", forbidden)])?;
+    let refused = |apps: &std::collections::BTreeMap<String, shared_model::AppState>| {
+        let codes = apps["web"].unhealthy.iter().filter_map(|object| Some(object.reason.as_ref()?.code.as_str()));
+        codes.filter(|code| *code == "GuardrailRefused").count()
+    };
+    agent.wait(|apps| refused(apps) == 5 && apps["web"].objects == 1).await?;
+    let writes = bench.agent_writes(plane).await?;
+    assert_eq!(writes, [format!("patch configmaps {namespace}/permitted")], "only what is permitted was asked");
     Ok(())
 }
 

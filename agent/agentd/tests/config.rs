@@ -1,6 +1,6 @@
 //! The layers of the agent's configuration.
 
-use agent_agentd::{DEFAULT_ADMIN, DEFAULT_DATA_DIR, DEFAULT_NAMESPACE, Flags, ProcessConfig, SettingsError, Token};
+use agent_agentd::{DEFAULT_ADMIN, DEFAULT_DATA_DIR, DEFAULT_NAMESPACE, Flags, Guardrail, ProcessConfig, SettingsError, Token};
 use clap::Parser;
 use shared_session::Secret;
 
@@ -27,6 +27,7 @@ fn what_nobody_sets_is_as_documented() {
     let config = resolve(ADDRESSES, &[]).expect("complete");
     assert_eq!(config.agent.data_dir.to_str(), Some(DEFAULT_DATA_DIR));
     assert_eq!(config.agent.namespace, DEFAULT_NAMESPACE);
+    assert_eq!(config.agent.guardrail, Guardrail::open(DEFAULT_NAMESPACE));
     assert_eq!(config.agent.admin_listen, DEFAULT_ADMIN.parse().ok());
     assert_eq!((config.logs.format.as_str(), config.logs.filter.as_str()), ("json", "info,kube_client=off"));
     assert!(config.kubeconfig.is_none() && config.agent.token.is_none() && config.agent.ca_pin.is_none());
@@ -64,4 +65,27 @@ fn what_is_wrong_is_said_with_its_remedy() {
 fn a_token_is_never_shown() {
     let config = resolve(ADDRESSES, &["--token", "canary-4711"]).expect("complete");
     assert!(!format!("{config:?}").contains("canary-4711"));
+}
+
+#[test]
+fn the_guardrail_is_read_whole_or_refused() {
+    let read = |text: &str| {
+        let disk = tempfile::tempdir().expect("a directory");
+        let path = disk.path().join("guardrail.yaml");
+        std::fs::write(&path, text).expect("written");
+        resolve(&format!("{ADDRESSES}guardrail: {}\n", path.display()), &[])
+            .map(|config| config.agent.guardrail)
+            .map_err(|error| error.to_string())
+    };
+    let spec = "spec: {namespaces: [\"team-*\"], deny: [\"*.rbac.authorization.k8s.io\"], deletionsPerHour: 5}\n";
+    let guardrail = read(&format!("apiVersion: capstan.dev/v1\nkind: Guardrail\nmetadata: {{name: owner}}\n{spec}")).expect("a guardrail");
+    assert_eq!((guardrail.own_namespace.as_str(), guardrail.deletions_per_hour, guardrail.deny.len()), (DEFAULT_NAMESPACE, Some(5), 1));
+    for (text, part) in [
+        ("apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {deny: [secrets]}\n", "spec.deny: \"secrets\" names no kind"),
+        ("apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {denied: []}\n", "unknown field `denied`"),
+        ("apiVersion: capstan.dev/v1\nkind: App\n", "a guardrail is capstan.dev/v1 and Guardrail"),
+    ] {
+        let error = read(text).expect_err(part);
+        assert!(error.contains(part) && error.contains("guardrail.yaml"), "{error}");
+    }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod attempts;
 mod compare;
+mod guardrail;
 mod hook;
 mod inventory;
 mod observed;
@@ -18,6 +19,7 @@ mod tracking;
 pub use accept::{IndexRefusal, Standpoint, judge_index};
 pub use attempts::{Attempts, FIGHT_AFTER, RETRY_CAP};
 pub use compare::{Comparison, compare, prepare};
+pub use guardrail::{Guardrail, InvalidKindPattern, KindPattern, Pattern};
 pub use inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Inventory, Owned};
 pub use observed::{Compared, KindState, Kinds, Observed, Present};
 pub use ownership::{Holder, field_name, fingerprint, holder, kept, kept_by, take_over};

@@ -7,6 +7,7 @@ use shared_model::{AppName, AppState, Digest, FieldChange, GroupKind, Health, Ob
 use shared_release::{Entry, Existing, Heal, Hook, Phase, Release, Withdrawal};
 
 use crate::attempts::Attempts;
+use crate::guardrail::Guardrail;
 use crate::hook::{self, HookInput};
 use crate::inventory::{AppInventory, HookEnd, HookRuns, Inventory, Owned};
 use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
@@ -48,6 +49,8 @@ pub struct Input<'a> {
     pub kinds: &'a Kinds,
     /// What was tried.
     pub attempts: &'a Attempts,
+    /// What the cluster's owner lets the hub do.
+    pub guardrail: &'a Guardrail,
     /// Whether deleting is possible.
     pub prune: &'a PrunePermit,
     /// Deletions within the last hour.
@@ -173,7 +176,8 @@ pub struct Plan {
 /// Decides what to do next.
 pub fn plan(input: &Input<'_>) -> Plan {
     let mut plan = Plan::default();
-    let mut deletions_left = HOURLY_DELETIONS.saturating_sub(input.deletions_last_hour);
+    let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
+    let mut deletions_left = limit.saturating_sub(input.deletions_last_hour);
     for (app, desired) in &input.desired.apps {
         let planner = AppPlanner { input, app, desired };
         let (app_plan, steps, wake) = planner.plan(deletions_left);
@@ -304,6 +308,7 @@ impl AppPlanner<'_> {
                 objects: self.input.objects,
                 applied: all_current,
                 permit: self.input.prune,
+                guardrail: self.input.guardrail,
                 deletions_left_this_hour: deletions_left,
             })
         };
@@ -439,6 +444,9 @@ impl AppPlanner<'_> {
         let owner = self.input.inventory.owner(key).filter(|(owner, _)| entry.is_claimed() && *owner != self.app);
         if let Some((owner, owned)) = owner {
             return Some(self.owned_by_other(entry, owner, owned));
+        }
+        if let Err(reason) = self.input.guardrail.permits(key) {
+            return Some(Standing::new(false, Health::Degraded, Some(reason)));
         }
         match self.input.kinds.get(&key.kind) {
             Some(KindState::Served(_)) => None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use shared_model::{AppName, ObjectKey, Reason, Severity};
 use shared_release::{Phase, Release, deletion_budget, waits_always};
 
+use crate::guardrail::Guardrail;
 use crate::inventory::{AppInventory, Owned};
 use crate::observed::{Objects, Observed};
 use crate::order::rank;
@@ -43,6 +44,7 @@ pub(crate) struct PruneInput<'a> {
     /// The release's own objects are all applied.
     pub(crate) applied: bool,
     pub(crate) permit: &'a PrunePermit,
+    pub(crate) guardrail: &'a Guardrail,
     pub(crate) deletions_left_this_hour: u32,
 }
 
@@ -67,6 +69,9 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
             continue;
         }
         match judge(owned, input.objects.get(key)) {
+            Judgement::Delete(_) if let Err(reason) = input.guardrail.permits(key) => {
+                pruning.reason.get_or_insert(reason);
+            }
             Judgement::Forget(cause) => pruning.step(input.app, key, 0, StepKind::Forget(cause)),
             Judgement::Delete(uid) => {
                 confirm |= waits_always(key);
@@ -96,11 +101,18 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
         let message = format!("{count} deletions wait until the release's own objects are applied");
         pruning.reason = Some(Reason::new(Severity::Wait, "PruneWaits", message));
     } else if !input.desired.approved && count > input.deletions_left_this_hour as usize {
-        let message = format!("{count} deletions wait: this cluster allows {HOURLY_DELETIONS} an hour without an approval");
+        let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
+        let message = format!("{count} deletions wait: this cluster allows {limit} an hour without an approval");
         pruning.reason = Some(Reason::new(Severity::Warning, "HourlyBudget", message));
     } else if let Some((_, last)) = doomed.into_iter().next_back() {
+        // An approval comes from the hub, and the guardrail holds against the hub: what exceeds it waits for the next hour.
+        let at_most = input.guardrail.deletions_per_hour.map_or(usize::MAX, |_| input.deletions_left_this_hour as usize);
+        if count > at_most {
+            let message = format!("{count} deletions wait: this cluster's guardrail lets {at_most} more happen within this hour");
+            pruning.reason = Some(Reason::new(Severity::Warning, "HourlyBudget", message));
+        }
         // The highest stage goes first, and the next one only when it is gone: a later plan sees to that.
-        for (key, uid) in last {
+        for (key, uid) in last.into_iter().take(at_most) {
             let order = DELETE_ORDER + 100_u32.saturating_sub(rank(&key.kind));
             pruning.step(input.app, key, order, StepKind::Delete { uid: uid.to_owned() });
         }

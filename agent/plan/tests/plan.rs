@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use agent_health::Verdict;
 use agent_plan::{
-    Attempts, Compared, Desired, DesiredApp, ForgetCause, HookEnd, HookRun, Input, Inventory, KindState, Kinds, Observed, Owned, Plan,
-    Present, PrunePermit, StepKind, Tracking, plan,
+    Attempts, Compared, Desired, DesiredApp, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory, KindState, Kinds, Observed, Owned,
+    Plan, Present, PrunePermit, StepKind, Tracking, plan,
 };
 use proptest::prelude::*;
 use shared_model::{AppName, Digest, FieldChange, GroupKind, Health, ObjectKey, Reason, Scope, Severity, Timestamp};
@@ -28,6 +28,7 @@ struct Scene {
     kinds: Kinds,
     attempts: Attempts,
     permit: PrunePermit,
+    guardrail: Guardrail,
     deletions_last_hour: u32,
 }
 
@@ -105,6 +106,7 @@ impl Scene {
             kinds: Kinds::new(),
             attempts: Attempts::default(),
             permit: PrunePermit::Granted,
+            guardrail: Guardrail::open("capstan-system"),
             deletions_last_hour: 0,
         };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -117,6 +119,8 @@ impl Scene {
     fn take(&mut self, words: &[&str]) {
         match *words {
             ["hub", "away"] => self.permit = PrunePermit::Held(Reason::new(Severity::Wait, "HubAway", "the hub is away")),
+            ["guardrail", "denies", kind] => self.guardrail.deny.push(kind.parse().expect("a kind")),
+            ["guardrail", "deletes", count] => self.guardrail.deletions_per_hour = Some(count.parse().expect("a number")),
             ["deleted", count, ..] => self.deletions_last_hour = count.parse().expect("a number"),
             ["kind", kind, state] => {
                 let state = match state {
@@ -288,6 +292,7 @@ impl Scene {
             objects: &self.objects,
             kinds: &kinds,
             attempts: &self.attempts,
+            guardrail: &self.guardrail,
             prune: &self.permit,
             deletions_last_hour: self.deletions_last_hour,
         })
@@ -342,9 +347,9 @@ fn tell(plan: &Plan) -> String {
 }
 
 /// Name, scene, plan.
-type Case = (&'static str, &'static str, &'static str);
+type Case<'a> = (&'a str, &'a str, &'a str);
 
-fn check(cases: &[Case]) {
+fn check(cases: &[Case<'_>]) {
     let mut wrong = String::new();
     for (name, scene, expected) in cases {
         let found = tell(&Scene::read(scene).plan());
@@ -492,6 +497,37 @@ fn jobs_that_ended_stay_ended() {
             "new content runs again",
             "web wants Job/j content v2\nweb owns Job/j finished\nabsent Job/j",
             "apply Job/j\nweb: Progressing Applying",
+        ),
+    ]);
+}
+
+#[test]
+fn the_guardrail_holds_whatever_the_hub_asks() {
+    let doomed =
+        "web leaves\nweb is approved\nweb owns ConfigMap/a\nweb owns ConfigMap/b\nweb withdraws ConfigMap/a\nweb withdraws ConfigMap/b
+                  there ConfigMap/a\nthere ConfigMap/b\n";
+    check(&[
+        (
+            "a kind that is denied is not applied, its neighbours are",
+            "guardrail denies Secret\nweb wants Secret/s\nweb wants ConfigMap/a",
+            "apply ConfigMap/a\nweb: Degraded GuardrailRefused",
+        ),
+        ("nor run as a hook", "guardrail denies *.batch\nweb wants Job/m hook PreSync\nabsent Job/m", "web: Degraded GuardrailRefused"),
+        (
+            "nor healed, nor deleted",
+            "guardrail denies Secret\nweb wants Secret/s\nweb owns Secret/s\nabsent Secret/s\nweb owns Secret/old\nweb withdraws Secret/old\nthere Secret/old",
+            "web: Degraded GuardrailRefused",
+        ),
+        (
+            "an approval of the hub does not raise the guardrail's budget",
+            &format!("guardrail deletes 1\n{doomed}"),
+            "delete ConfigMap/a u-a\nweb: Healthy HourlyBudget",
+        ),
+        ("and what is left waits for the next hour", &format!("guardrail deletes 1\ndeleted 1\n{doomed}"), "web: Healthy HourlyBudget"),
+        (
+            "within it they happen",
+            &format!("guardrail deletes 2\n{doomed}"),
+            "delete ConfigMap/a u-a, delete ConfigMap/b u-b\nweb: Healthy",
         ),
     ]);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_agentd::{AgentConfig, JoinError, Token, run};
+use agent_agentd::{AgentConfig, Guardrail, JoinError, Token, run};
 use agent_cluster::Cluster;
 use bytes::Bytes;
 use e2e_fakekube::{FakeKube, Options};
@@ -137,6 +137,7 @@ impl Hub {
             ca_pin: Some(CaPin::of(self.desk.desk.authority.certificate().leaf()).unwrap()),
             token: token.map(|token| Token::Text(Secret::new(token.as_bytes().to_vec()))),
             admin_listen: None,
+            guardrail: Guardrail::open("capstan-system"),
         }
     }
 

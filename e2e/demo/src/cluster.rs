@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agent_agentd::{AgentConfig, Token};
+use agent_agentd::{AgentConfig, Guardrail, Token};
 use agent_cluster::Cluster;
 use anyhow::Context as _;
 use e2e_fakekube::{FakeKube, Options, Workloads};
@@ -78,6 +78,7 @@ impl DemoCluster {
             ca_pin: Some(after("--ca-pin")?.parse()?),
             token: Some(Token::Text(Secret::new(after("--token")?.as_bytes().to_vec()))),
             admin_listen: None,
+            guardrail: Guardrail::open(AGENT_NAMESPACE),
         });
         self.start_agent()
     }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agent_agentd::{AgentConfig, Token, run};
+use agent_agentd::{AgentConfig, Guardrail, Token, run};
 use agent_cluster::Cluster;
 use anyhow::Context as _;
 use e2e_cluster::ControlPlane;
@@ -40,6 +40,7 @@ impl TestAgent {
             ca_pin: Some(word("--ca-pin")?.parse()?),
             token: Some(Token::Text(Secret::new(word("--token")?.as_bytes().to_vec()))),
             admin_listen: None,
+            guardrail: Guardrail::open("capstan-system"),
         };
         Ok(Self { config, user: format!("agent-{}", enrolment.cluster), running: None })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent_agentd::{Intake, Running, Seat, Status, start};
+use agent_agentd::{Guardrail, Intake, Running, Seat, Status, start};
 use agent_cluster::Cluster;
 use anyhow::{Context as _, bail};
 use e2e_cluster::ControlPlane;
@@ -35,6 +35,7 @@ pub(crate) struct Bench<'a> {
     disk: tempfile::TempDir,
     uid: ClusterUid,
     sequence: Arc<AtomicU64>,
+    pub(crate) guardrail: Guardrail,
 }
 
 impl<'a> Bench<'a> {
@@ -45,6 +46,7 @@ impl<'a> Bench<'a> {
         Ok(Self {
             agent_namespace: format!("{namespace}-agent"),
             user: format!("agent-{namespace}"),
+            guardrail: Guardrail::open(format!("{namespace}-agent")),
             plane,
             namespace,
             disk: tempfile::tempdir()?,
@@ -73,6 +75,7 @@ impl<'a> Bench<'a> {
             ledger: &ledger,
             namespace: &self.agent_namespace,
             instance,
+            guardrail: self.guardrail.clone(),
         };
         let running = start(seat, clock).await?;
         let hub = SigningKey::from_seed([3; 32]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use agent_agentd::{AgentConfig, Token};
+use agent_agentd::{AgentConfig, Guardrail, Token};
 use agent_cluster::Cluster;
 use anyhow::Context as _;
 use e2e_fakekube::FakeKube;
@@ -62,6 +62,7 @@ impl Site {
             ca_pin: Some(word("--ca-pin")?.parse()?),
             token: Some(Token::Text(Secret::new(word("--token")?.as_bytes().to_vec()))),
             admin_listen: None,
+            guardrail: Guardrail::open("capstan-system"),
         };
         Ok(Self { driver: tokio::spawn(kube.clone().drive()), kube, config, agent: None })
     }
