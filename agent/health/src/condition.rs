@@ -2,11 +2,15 @@
 
 use serde_json::Value;
 
+use crate::Verdict;
+
 /// One condition.
 pub(crate) struct Condition<'a> {
     pub(crate) status: &'a str,
     pub(crate) reason: &'a str,
     pub(crate) message: &'a str,
+    /// The generation of the spec that it was judged from, where it says so.
+    pub(crate) generation: Option<i64>,
 }
 
 impl Condition<'_> {
@@ -30,9 +34,34 @@ impl Condition<'_> {
 
 /// The condition of type `kind`.
 pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<Condition<'a>> {
-    let conditions = object.pointer("/status/conditions")?.as_array()?;
+    condition_of(object.get("status")?, kind)
+}
+
+/// The condition of type `kind` of a part of a status.
+pub(crate) fn condition_of<'a>(status: &'a Value, kind: &str) -> Option<Condition<'a>> {
+    let conditions = status.get("conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| text(condition, "type") == kind)?;
-    Some(Condition { status: text(found, "status"), reason: text(found, "reason"), message: text(found, "message") })
+    let generation = found.get("observedGeneration").and_then(Value::as_i64);
+    Some(Condition { status: text(found, "status"), reason: text(found, "reason"), message: text(found, "message"), generation })
+}
+
+/// For kinds whose Ready is True or False when it is decided: False has failed, and everything else is on its way.
+pub(crate) fn ready_or_degraded(object: &Value) -> Verdict {
+    condition_or_degraded(object, "Ready", "NotReady")
+}
+
+/// The same for a condition of type `kind`; `code` is said when it is not True.
+pub(crate) fn condition_or_degraded(object: &Value, kind: &str, code: &str) -> Verdict {
+    let Some(found) = condition(object, kind) else { return Verdict::progressing(code, "its controller has not judged it yet") };
+    let generation = object.pointer("/metadata/generation").and_then(Value::as_i64);
+    if found.generation.zip(generation).is_some_and(|(seen, now)| seen < now) {
+        return Verdict::progressing("NotObserved", "its controller has not seen its newest spec");
+    }
+    match found.status {
+        "True" => Verdict::HEALTHY,
+        "False" => Verdict::degraded(code, found.text()),
+        _ => Verdict::progressing(code, found.text()),
+    }
 }
 
 /// The string field `name` of `value`, empty if there is none.

@@ -5,21 +5,44 @@
 //! which is taken and why.
 
 mod api_service;
+mod argo_application;
+mod argo_rollout;
+mod argo_workflow;
+mod canary;
+mod cert_manager;
 mod condition;
 mod cron_job;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
+mod flux;
+mod gateway;
 mod generic;
 mod horizontal_pod_autoscaler;
+mod inference_service;
 mod job;
+mod job_set;
+mod knative;
+mod kueue;
+mod leader_worker_set;
+mod llm_inference_service;
 mod namespace;
+mod notebook;
+mod nvidia;
 mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
+mod queue;
+mod ray_cluster;
+mod ray_job;
+mod ray_service;
 mod replica_set;
+mod sealed_secret;
 mod service;
 mod stateful_set;
+mod train_job;
+mod training_job;
+mod volcano;
 
 use serde_json::Value;
 use shared_model::{GroupKind, Health, Reason, Severity};
@@ -77,6 +100,37 @@ fn rule(kind: &GroupKind) -> Option<Rule> {
         ("policy", "PodDisruptionBudget") => pod_disruption_budget::assess,
         ("apiregistration.k8s.io", "APIService") => api_service::assess,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition::assess,
+        ("cert-manager.io", "Certificate") => cert_manager::certificate,
+        ("cert-manager.io", "Issuer" | "ClusterIssuer") => cert_manager::issuer,
+        ("gateway.networking.k8s.io", "GatewayClass") => gateway::class,
+        ("gateway.networking.k8s.io", "Gateway") => gateway::gateway,
+        ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute") => gateway::route,
+        ("serving.knative.dev" | "eventing.knative.dev" | "messaging.knative.dev" | "sources.knative.dev", _) => knative::assess,
+        ("argoproj.io", "Workflow") => argo_workflow::workflow,
+        ("argoproj.io", "CronWorkflow") => argo_workflow::cron,
+        ("argoproj.io", "Rollout") => argo_rollout::rollout,
+        ("argoproj.io", "AnalysisRun" | "Experiment") => argo_rollout::analysis,
+        ("argoproj.io", "Application") => argo_application::assess,
+        (group, _) if group.ends_with(".toolkit.fluxcd.io") => flux::assess,
+        ("flagger.app", "Canary") => canary::assess,
+        ("bitnami.com", "SealedSecret") => sealed_secret::assess,
+        ("external-secrets.io", _) => condition::ready_or_degraded,
+        ("serving.kserve.io", "InferenceService") => inference_service::assess,
+        ("serving.kserve.io", "LLMInferenceService") => llm_inference_service::assess,
+        ("ray.io", "RayCluster") => ray_cluster::assess,
+        ("ray.io", "RayService") => ray_service::assess,
+        ("ray.io", "RayJob") => ray_job::assess,
+        ("kueue.x-k8s.io", "Workload") => kueue::workload,
+        ("kueue.x-k8s.io", "ClusterQueue" | "LocalQueue" | "AdmissionCheck") => kueue::queue,
+        ("jobset.x-k8s.io", "JobSet") => job_set::assess,
+        ("leaderworkerset.x-k8s.io", "LeaderWorkerSet") => leader_worker_set::assess,
+        ("batch.volcano.sh", "Job") => volcano::job,
+        ("scheduling.volcano.sh", "PodGroup") => volcano::pod_group,
+        ("scheduling.volcano.sh", "Queue") => volcano::queue,
+        ("kubeflow.org", "PyTorchJob" | "TFJob" | "MPIJob" | "XGBoostJob" | "PaddleJob" | "JAXJob" | "Experiment") => training_job::assess,
+        ("trainer.kubeflow.org", "TrainJob") => train_job::assess,
+        ("kubeflow.org", "Notebook") => notebook::assess,
+        ("nvidia.com", "ClusterPolicy" | "NVIDIADriver") => nvidia::assess,
         (
             ""
             | "rbac.authorization.k8s.io"

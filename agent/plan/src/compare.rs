@@ -14,12 +14,19 @@ const AUTOSCALERS: [&str; 3] = ["kube-controller-manager", "keda-operator", "vpa
 /// The field that autoscalers govern.
 const REPLICAS: &str = "/spec/replicas";
 
+/// The fields by which Kueue holds back and starts what it queues, over all kinds that it knows. Setting them right would stop a running
+/// training.
+const QUEUED: [&str; 3] = ["/spec/suspend", "/spec/runPolicy/suspend", "/spec/parallelism"];
+
+/// The label that hands an object to Kueue.
+const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+
 /// How the owned values of a live object compare with what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
     /// The differences, redacted, each with the manager that holds the field now.
     pub changes: Vec<FieldChange>,
-    /// Fields (JSON pointers) that an autoscaler governs; they are no drift and are left to it from now on.
+    /// Fields (JSON pointers) that an autoscaler or a queue governs; they are no drift and are left to it from now on.
     pub yields: BTreeSet<String>,
 }
 
@@ -32,13 +39,12 @@ pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<String>, own: &st
     }
     let mut comparison = Comparison::default();
     let mut changes: Vec<Change> = owned_diff(&kind, &wanted, live);
-    changes.retain(|change| {
-        let autoscaled = change.path == path_of(REPLICAS)
-            && holder(live, &change.path, own).is_some_and(|h| h.subresource == "scale" && AUTOSCALERS.contains(&h.manager.as_str()));
-        if autoscaled {
-            comparison.yields.insert(REPLICAS.to_owned());
+    changes.retain(|change| match governed(change, live, own) {
+        Some(pointer) => {
+            comparison.yields.insert(pointer.to_owned());
+            false
         }
-        !autoscaled
+        None => true,
     });
     let holders: Vec<_> = changes.iter().map(|change| holder(live, &change.path, own)).collect();
     let redacted = redact_changes(&kind, changes);
@@ -54,6 +60,16 @@ pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<String>, own: &st
         })
         .collect();
     comparison
+}
+
+/// The pointer to the changed field, if somebody other than a person governs it.
+fn governed(change: &Change, live: &Value, own: &str) -> Option<&'static str> {
+    if change.path == path_of(REPLICAS) {
+        let holder = holder(live, &change.path, own)?;
+        return (holder.subresource == "scale" && AUTOSCALERS.contains(&holder.manager.as_str())).then_some(REPLICAS);
+    }
+    let is_queued = live.pointer("/metadata/labels").is_some_and(|labels| labels.get(QUEUE_LABEL).is_some());
+    QUEUED.into_iter().find(|pointer| is_queued && change.path == path_of(pointer))
 }
 
 /// What to send when `wanted` is applied over `live`: fields at `ignore` keep the live value. One that another manager applies is left out,
@@ -129,6 +145,16 @@ mod tests {
         let autoscaled = compare(&wanted(), &deployment(5, "kube-controller-manager", "scale"), &BTreeSet::new(), "capstan");
         assert_eq!((autoscaled.changes.len(), autoscaled.yields.contains(REPLICAS)), (0, true));
         let by_hand = compare(&wanted(), &deployment(5, "kubectl", "scale"), &BTreeSet::new(), "capstan");
+        assert_eq!((by_hand.changes.len(), by_hand.yields.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_kueue_started_is_not_stopped_again() {
+        let job = |suspend: bool, labels: Value| json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train", "labels": labels}, "spec": {"suspend": suspend}});
+        let queue = json!({"kueue.x-k8s.io/queue-name": "gpu"});
+        let queued = compare(&job(true, queue.clone()), &job(false, queue), &BTreeSet::new(), "capstan");
+        assert_eq!((queued.changes.len(), queued.yields.contains("/spec/suspend")), (0, true));
+        let by_hand = compare(&job(true, json!({})), &job(false, json!({})), &BTreeSet::new(), "capstan");
         assert_eq!((by_hand.changes.len(), by_hand.yields.len()), (1, 0));
     }
 

@@ -1,0 +1,22 @@
+//! A RayJob. One that runs has come up: a training of a week holds up nobody.
+
+use serde_json::Value;
+
+use crate::condition::text;
+use crate::queue::suspended_or_queued;
+use crate::{Health, Verdict};
+
+pub(crate) fn assess(object: &Value) -> Verdict {
+    let status = object.get("status").unwrap_or(&Value::Null);
+    let message = format!("{} {}", text(status, "reason"), text(status, "message"));
+    let message = message.trim();
+    match (text(status, "jobDeploymentStatus"), text(status, "jobStatus")) {
+        ("Failed" | "ValidationFailed", _) | (_, "FAILED") => Verdict::degraded("RayJobFailed", message),
+        ("Suspended" | "Suspending", _) => suspended_or_queued(object),
+        ("Complete", "STOPPED") => Verdict::suspended("RayJobStopped", message),
+        ("Complete", _) | ("Running", "RUNNING") => Verdict::HEALTHY,
+        ("Waiting", _) => Verdict::new(Health::Waiting, "RayJobWaits", "waits for somebody to submit the job"),
+        ("", _) if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) => suspended_or_queued(object),
+        (deployment, job) => Verdict::progressing("RayJobStarting", format!("{deployment} {job}").trim().to_owned()),
+    }
+}
