@@ -1,0 +1,5 @@
+#!/bin/sh
+set -e
+echo "run $1"
+
+exit 0

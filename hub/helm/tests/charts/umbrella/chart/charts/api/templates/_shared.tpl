@@ -1,0 +1,1 @@
+{{- define "shared.title" -}}api's {{ .name }}{{- end -}}

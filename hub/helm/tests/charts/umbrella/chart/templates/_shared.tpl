@@ -1,0 +1,1 @@
+{{- define "shared.title" -}}umbrella's {{ .name }}{{- end -}}
