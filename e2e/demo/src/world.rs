@@ -170,6 +170,8 @@ fn hub_config(place: &Path, repository: &Path, clock: &MovableClock) -> anyhow::
         listen_admin: any,
         names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
         accept_clusters: false,
+        remote_bases: std::collections::BTreeSet::new(),
+        chart_repositories: Vec::new(),
         fleet_source: source.name.clone(),
         sources: vec![source],
         logs: LogConfig::default(),

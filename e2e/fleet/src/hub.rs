@@ -44,10 +44,23 @@ impl TestHub {
     /// # Errors
     /// Whatever keeps a hub from starting.
     pub async fn start_with_clock(data_dir: PathBuf, fleet: SourceSpec, clock: Clock) -> anyhow::Result<Self> {
+        Self::start_configured(data_dir, fleet, clock, |_| {}).await
+    }
+
+    /// As [`TestHub::start_with_clock`], with whatever `configure` changes.
+    ///
+    /// # Errors
+    /// Whatever keeps a hub from starting.
+    pub async fn start_configured(
+        data_dir: PathBuf,
+        fleet: SourceSpec,
+        clock: Clock,
+        configure: impl FnOnce(&mut HubConfig),
+    ) -> anyhow::Result<Self> {
         let ports = [PortLease::take()?, PortLease::take()?, PortLease::take()?, PortLease::take()?];
         let [listen_api, listen_agents, listen_enrolment, listen_admin] =
             ports.each_ref().map(|port| ([127, 0, 0, 1], port.number()).into());
-        let config = HubConfig {
+        let mut config = HubConfig {
             key_file: data_dir.join("hub.key"),
             token_file: data_dir.join("bootstrap-token"),
             data_dir,
@@ -57,11 +70,14 @@ impl TestHub {
             listen_admin,
             names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
             accept_clusters: false,
+            remote_bases: std::collections::BTreeSet::new(),
+            chart_repositories: Vec::new(),
             fleet_source: fleet.name.clone(),
             sources: vec![fleet],
             logs: LogConfig::default(),
             clock,
         };
+        configure(&mut config);
         let mut hub = Self { config, _ports: ports, running: None, api: listen_api, token: String::new() };
         hub.resume().await?;
         Ok(hub)

@@ -79,6 +79,13 @@ pub(crate) enum Verb {
         #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Print what `helm template` prints for a chart. Its own flags are those of Helm: see `capstan template --help`.
+    #[command(disable_help_flag = true)]
+    Template {
+        /// What is read by the command itself.
+        #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
     /// Render a fleet repository's working directory for one cluster, without the hub and without any network: objects as YAML on
     /// standard output, problems on standard error.
     Render(RenderArgs),

@@ -35,11 +35,13 @@ pub async fn run(args: impl IntoIterator<Item = OsString> + Send, console: &mut 
     ended(outcome, console)
 }
 
-/// Runs the command if it is one that waits for nothing: `build`. It needs no event loop, and a build is often over before one is set up.
+/// Runs the command if it is one that waits for nothing: `build` or `template`. They need no event loop, and are often over before one is set up.
 /// `None` if it is another.
 pub fn run_at_once(args: &[OsString], console: &mut Console<'_>) -> Option<Exit> {
     let outcome = match args.get(1)?.to_str()? {
         "build" => command::build::run(&args[1..], console),
+        "template" => command::template::run(&args[1..], console),
+        "help" if args.get(2)? == "template" => command::template::run(&["template", "--help"].map(OsString::from), console),
         "help" if args.get(2)? == "build" => command::build::run(&["build", "--help"].map(OsString::from), console),
         _ => return None,
     };

@@ -125,7 +125,7 @@ fn what_is_no_regular_file_is_refused() {
 fn flags_that_run_programs_are_refused_with_a_reason_and_harmless_ones_are_taken() {
     let (_directory, root) = example(&[("kustomization.yaml", "resources: [cm.yaml]\n"), ("cm.yaml", CONFIG_MAP)]);
     for (flag, why) in
-        [("--enable-helm", "helm template"), ("--enable-alpha-plugins", "no program is run"), ("--network", "nothing is fetched")]
+        [("--helm-command", "without Helm"), ("--enable-alpha-plugins", "no program is run"), ("--network", "nothing is fetched")]
     {
         let Outcome { exit, out, err } = build(&root, &[flag]);
         assert_eq!((exit, out.as_str()), (Exit::Error, ""), "{flag}");
@@ -136,6 +136,26 @@ fn flags_that_run_programs_are_refused_with_a_reason_and_harmless_ones_are_taken
     }
     assert_eq!(build(&root, &["--load-restrictor", "none"]).exit, Exit::Error);
     assert_eq!(build(&root, &["another"]).exit, Exit::Error);
+}
+
+#[test]
+fn charts_are_rendered_where_that_is_asked_for() {
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata:\n  version: {{ .Capabilities.KubeVersion.Version }}\n  \
+                    monitoring: {{ .Capabilities.APIVersions.Has \"monitoring.coreos.com/v1\" | quote }}\n  password: {{ randAlphaNum 8 }}\n";
+    let (_directory, root) = example(&[
+        ("kustomization.yaml", "helmCharts:\n- {name: web, releaseName: rel, kubeVersion: v1.30.0}\n"),
+        ("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n"),
+        ("charts/web/templates/cm.yaml", template),
+    ]);
+    let Outcome { exit, err, .. } = build(&root, &[]);
+    assert_eq!(exit, Exit::Differs);
+    assert!(err.contains("kustomization.yaml:2: helmCharts is not supported") && err.contains("--enable-helm"), "{err}");
+    let Outcome { exit, out, err } = build(&root, &["--enable-helm"]);
+    assert_eq!((exit, err.as_str()), (Exit::Ok, ""));
+    assert!(out.contains("monitoring: \"false\"") && out.contains("version: v1.30.0") && out.contains("name: rel\n"), "{out}");
+    assert_eq!(build(&root, &["--enable-helm=true"]).out, out, "what is random is the same each time");
+    let told = build(&root, &["--enable-helm", "--helm-kube-version", "v1.33.0", "--helm-api-versions", "monitoring.coreos.com/v1"]).out;
+    assert!(told.contains("monitoring: \"true\"") && told.contains("version: v1.33.0"), "{told}");
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub fn choose_path(resolved: &Resolved, reader: &Reader<'_>) -> Result<Choice, C
             Some((_, entry)) => match entry.kind {
                 EntryKind::Directory => return Ok(Choice { path: path.clone(), index, skipped }),
                 EntryKind::Submodule => return Err(ReadError::Submodule { path: path.clone() }.into()),
+                // An archive of a chart.
+                EntryKind::File if resolved.helm.is_some() => return Ok(Choice { path: path.clone(), index, skipped }),
                 EntryKind::File | EntryKind::Symlink => return Err(ChoiceError::NotADirectory { path: path.clone() }),
             },
         }
@@ -87,6 +89,8 @@ mod tests {
             post_build: None,
             source: None,
             paths: paths.iter().map(|p| path(p)).collect(),
+            base: TreePath::root(),
+            helm: None,
             first_of: true,
         }
     }

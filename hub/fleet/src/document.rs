@@ -8,16 +8,16 @@ use shared_manifest::{Content, Node, YamlBudget, YamlMode, parse_yaml_spanned};
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity, SourceName, StageName};
 
 use crate::amount::Share;
-use crate::fleet::{
-    Approval, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Source, Stage, Supersede, WhenLost,
-};
+use crate::fleet::{Approval, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Stage, Supersede, WhenLost};
 use crate::fleet::{CLUSTER_LABEL, REGION_LABEL};
+use crate::helm::{ChartFrom, FileParameter, HelmSource, Parameter, check_chart_name};
 use crate::kinds::{API_VERSION, Kind};
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
 use crate::near::nearest;
 use crate::problem::ProblemCode;
 use crate::project::KindGlob;
+use crate::rule::Rule;
 use crate::table::{At, Fields, Finding, Findings, Item, Mark, read_record};
 use crate::template::Template;
 
@@ -126,7 +126,7 @@ pub(crate) struct AppDoc {
     pub(crate) project: Option<At<ProjectName>>,
     pub(crate) namespace: Option<At<Template>>,
     pub(crate) create_namespace: Option<bool>,
-    pub(crate) source: At<Source>,
+    pub(crate) source: At<SourceDoc>,
     pub(crate) target: TargetDoc,
     pub(crate) vars: BTreeMap<String, Template>,
     pub(crate) kustomize: KustomizeLayers<At<Template>>,
@@ -137,6 +137,14 @@ pub(crate) struct AppDoc {
     pub(crate) heal: Option<Heal>,
     pub(crate) on_delete: Option<OnDelete>,
     pub(crate) ignore_differences: Vec<IgnoreDifference>,
+}
+
+/// `source` as written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct SourceDoc {
+    pub(crate) name: Option<SourceName>,
+    pub(crate) path: PathChoice,
+    pub(crate) helm: Option<HelmSource<At<Template>>>,
 }
 
 /// `clusters` and `regions` as written.
@@ -459,7 +467,7 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
     let target = target(&mut spec, findings)?;
     let source = spec.record("source")?;
     let source_mark = source.mark();
-    let source = decode_source(source.value)?;
+    let source = decode_source(source.value, findings)?;
     let namespace = template(&mut spec, "namespace");
     let create_namespace = spec.flag("createNamespace");
     if let Some(create) = create_namespace.as_ref().filter(|create| create.value && namespace.is_none()) {
@@ -487,17 +495,90 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
     })
 }
 
-fn decode_source(mut fields: Fields) -> Option<Source> {
+fn decode_source(mut fields: Fields, findings: &mut Findings) -> Option<SourceDoc> {
     let name = name(&mut fields, "name")?.map(|name| name.value);
-    let path = if fields.holds_text("path") {
+    let helm = match fields.record("helm") {
+        Some(helm) => Some(decode_helm(helm.value, findings)?),
+        None => None,
+    };
+    let path = if let Some(helm) = &helm {
+        let ChartFrom::Here(chart) = &helm.chart else {
+            return decoded_source(name, PathChoice::One(Template::parse(".").ok()?), Some(helm.clone()));
+        };
+        PathChoice::One(chart.value.clone())
+    } else if fields.holds_text("path") {
         PathChoice::One(template(&mut fields, "path")?.value)
     } else {
         let paths = plain_list(fields.record("path")?.value.texts("firstOf"));
         PathChoice::FirstOf(paths.iter().filter_map(|path| Template::parse(path).ok()).collect())
     };
+    decoded_source(name, path, helm)
+}
+
+fn decoded_source(name: Option<SourceName>, path: PathChoice, helm: Option<HelmSource<At<Template>>>) -> Option<SourceDoc> {
     // The fleet repository by its name in projects is the same as leaving the name out.
-    let name = name.filter(|name: &SourceName| name.as_str() != crate::project::FLEET_SOURCE);
-    Some(Source { name, path })
+    let name = name.filter(|name| name.as_str() != crate::project::FLEET_SOURCE);
+    Some(SourceDoc { name, path, helm })
+}
+
+fn decode_helm(mut fields: Fields, findings: &mut Findings) -> Option<HelmSource<At<Template>>> {
+    let chart = chart_from(&mut fields, findings)?;
+    let file_parameter =
+        |mut fields: Fields| Some(FileParameter { name: fields.text("name")?.value, path: template(&mut fields, "path")? });
+    let parameter = |mut fields: Fields| {
+        let (name, value) = (fields.text("name")?.value, template(&mut fields, "value")?);
+        Some(Parameter { name, value, force_string: flag(&mut fields, "forceString").unwrap_or(false) })
+    };
+    let values_files = fields.texts("valuesFiles").map(|list| list.value).unwrap_or_default();
+    Some(HelmSource {
+        chart,
+        release_name: template(&mut fields, "releaseName"),
+        values_files: values_files.iter().filter_map(parsed_template).collect(),
+        ignore_missing_values_files: flag(&mut fields, "ignoreMissingValueFiles").unwrap_or(false),
+        values: fields.values("values").map(|values| values.value).unwrap_or_default(),
+        parameters: fields.records("parameters").into_iter().filter_map(|item| parameter(item.value)).collect(),
+        file_parameters: fields.records("fileParameters").into_iter().filter_map(|item| file_parameter(item.value)).collect(),
+        skip_crds: flag(&mut fields, "skipCrds").unwrap_or(false),
+        skip_hooks: flag(&mut fields, "skipHooks").unwrap_or(false),
+        skip_tests: flag(&mut fields, "skipTests").unwrap_or(false),
+        skip_schema_validation: flag(&mut fields, "skipSchemaValidation").unwrap_or(false),
+        kube_version: fields.text("kubeVersion").map(|text| text.value),
+        api_versions: plain_list(fields.texts("apiVersions")),
+    })
+}
+
+/// Where the chart is: `repo` makes `chart` a name, and without it `chart` is a path.
+fn chart_from(fields: &mut Fields, findings: &mut Findings) -> Option<ChartFrom<At<Template>>> {
+    let chart = template(fields, "chart")?;
+    let (repo, version) = (fields.text("repo"), template(fields, "version"));
+    let source = required_name::<SourceName>(fields, "source");
+    let mut conflict = |mark, message: &str, hint: &str| {
+        findings.error(mark, ProblemCode::FieldConflict, message.to_owned(), Some(hint.to_owned()));
+    };
+    if let (Some(repo), Some(_)) = (&repo, &source) {
+        conflict(repo.mark(), "\"repo\" and \"source\" exclude each other: both say where the chart is", "take one of them out");
+    }
+    let Some(repo) = repo else {
+        if let Some(version) = &version {
+            let message = "\"version\" needs \"repo\": a chart in a directory has the version of its commit";
+            conflict(version.mark(), message, "name the repository, or take it out");
+        }
+        let checked = Rule::Path.check(chart.value.as_str());
+        if let Err(message) = checked {
+            findings.error(chart.mark(), ProblemCode::InvalidValue, format!("\"chart\" of App.spec.source.helm: {message}"), None);
+        }
+        let source = source.filter(|source| source.value.as_str() != crate::project::FLEET_SOURCE);
+        return Some(match source {
+            Some(source) => ChartFrom::Source { name: source.value, path: chart },
+            None => ChartFrom::Here(chart),
+        });
+    };
+    let no_name = chart.value.constant().and_then(|name| check_chart_name(name).err());
+    if let Some(message) = no_name {
+        findings.error(chart.mark(), ProblemCode::InvalidValue, format!("\"chart\" of App.spec.source.helm: {message}"), None);
+    }
+    let version = version.or_else(|| Some(repo.mark().at(Template::parse("").ok()?)))?;
+    Some(ChartFrom::Repository { repository: repo.value, name: chart, version })
 }
 
 fn decode_kustomize(mut fields: Fields) -> KustomizeLayers<At<Template>> {

@@ -9,6 +9,7 @@ use hub_tree::TreePath;
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
 
 use crate::amount::Share;
+use crate::helm::{ChartFrom, HelmSource};
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{KustomizeLayers, PostBuild};
 use crate::problem::Location;
@@ -139,8 +140,28 @@ pub struct App {
 pub struct Source {
     /// The source, as configured on the hub; `None` is the fleet repository.
     pub name: Option<SourceName>,
-    /// The directory in it.
+    /// The directory in it. Of a chart from elsewhere, the directory that its files of values are relative to.
     pub path: PathChoice,
+    /// What is rendered, if it is a chart by name.
+    pub helm: Option<HelmSource>,
+}
+
+impl Source {
+    /// The sources of the hub that it reads, as far as it names them; `None` is the fleet repository. Repositories of charts by their address
+    /// are not among them.
+    pub(crate) fn read(&self) -> Vec<Option<&SourceName>> {
+        let own = self.name.as_ref();
+        match &self.helm {
+            Some(HelmSource { chart: ChartFrom::Source { name, .. }, .. }) if self.reads_own() => vec![own, Some(name)],
+            Some(HelmSource { chart: ChartFrom::Source { name, .. }, .. }) => vec![Some(name)],
+            _ if self.reads_own() => vec![own],
+            _ => Vec::new(),
+        }
+    }
+
+    fn reads_own(&self) -> bool {
+        self.helm.as_ref().is_none_or(HelmSource::reads_own_source)
+    }
 }
 
 /// Which directory.

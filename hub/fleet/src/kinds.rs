@@ -440,12 +440,12 @@ static SOURCE: Record = Record {
             Type::TextOr(Rule::Path, &FIRST_OF),
             "The directory, with variables: relative to this file, or to the root of the source that \"name\" names.",
         ),
-        not_yet("helm", Type::Record(&HELM), "A Helm chart.", "charts are not rendered so far; commit the output of helm template"),
+        field("helm", Type::Record(&HELM), "A Helm chart."),
     ],
 };
 
 const KUSTOMIZE_DOC: &str = "What is laid over the kustomization at source.path, as Flux's Kustomization does. Where there is none, one that \
-     lists all YAML files below is made up, as Flux makes one.";
+     lists all YAML files below is made up, as Flux makes one. Over a chart it is laid once the chart is rendered.";
 const POST_BUILD_DOC: &str = "Variables of the manifests, which are replaced after the build as Flux does.";
 
 static KUSTOMIZE: Record = record(
@@ -462,7 +462,8 @@ static KUSTOMIZE: Record = record(
         field(
             "components",
             Type::List(&Type::Text(Rule::Path), false),
-            "Directories of kustomize components, relative to source.path, with variables; after those of the kustomization.",
+            "Directories of kustomize components, relative to source.path (to this file, or to the root of the source that source.name names, where the \
+             source is a chart), with variables; after those of the kustomization.",
         ),
         field("ignoreMissingComponents", Type::Flag, "Whether components that are not there are passed over. false if left out."),
         field("images", Type::List(&Type::Record(&IMAGE), false), "Images by name; they win over those of the kustomization."),
@@ -576,10 +577,94 @@ static HELM: Record = record(
     "App.spec.source.helm",
     "A Helm chart.",
     &[
-        required("chart", Type::Text(Rule::Any), "The chart's name."),
-        field("repo", Type::Text(Rule::Any), "Its repository."),
-        field("version", Type::Text(Rule::Any), "Its version, or a range."),
-        field("values", Type::List(&Type::Text(Rule::Path), false), "Files of values, later ones over earlier."),
+        required(
+            "chart",
+            Type::Text(Rule::Template),
+            "With \"repo\", the chart's name in it. Without, the directory or archive of the chart: relative to this file, or to the root of the source \
+             that \"source\" or else source.name names. With variables.",
+        ),
+        field(
+            "repo",
+            Type::Text(Rule::ChartRepository),
+            "The repository of charts: its address (https:// or oci://) or its name in the hub's configuration, which has to have it.",
+        ),
+        field("source", Type::Text(Rule::Source), "The source that the chart is in, if it is another one than that of the values."),
+        field(
+            "version",
+            Type::Text(Rule::ChartVersion),
+            "The version of a chart in a repository, with variables: one version, a range such as \"^1.4\", or the digest of one archive. The newest \
+             if left out.",
+        ),
+        field("releaseName", Type::Text(Rule::ReleaseName), "The name of the release, with variables. The app's if left out."),
+        field(
+            "valuesFiles",
+            Type::List(&Type::Text(Rule::Path), false),
+            "Files of values, with variables: relative to this file, or to the root of the source that source.name names. Later ones win over earlier, \
+             and all win over the chart's own.",
+        ),
+        field("ignoreMissingValueFiles", Type::Flag, "Whether files of values that are not there are passed over. false if left out."),
+        field("values", Type::Values, "Values, whose texts have variables. They win over those of the files."),
+        field(
+            "parameters",
+            Type::List(&Type::Record(&PARAMETER), false),
+            "Single values as helm --set takes them. They win over all others, and later ones over earlier.",
+        ),
+        field("fileParameters", Type::List(&Type::Record(&FILE_PARAMETER), false), "Single values that are the contents of files."),
+        not_yet(
+            "valuesFrom",
+            Type::List(&Type::Record(&VALUES_FROM), false),
+            "ConfigMaps and Secrets with values.",
+            "the hub reads no objects of clusters; write the values into values, or into a file that valuesFiles names",
+        ),
+        field("skipCrds", Type::Flag, "Whether the definitions in the chart's crds/ are left out. false if left out."),
+        field("skipHooks", Type::Flag, "Whether hooks are left out. false if left out."),
+        field("skipTests", Type::Flag, "Whether tests are left out without a word. false if left out: they are listed as not applied."),
+        field("skipSchemaValidation", Type::Flag, "Whether the values are not checked against the chart's schema. false if left out."),
+        field(
+            "kubeVersion",
+            Type::Text(Rule::Any),
+            "The version of Kubernetes that the chart is told. That of the cluster if left out, as far as it is known.",
+        ),
+        field(
+            "apiVersions",
+            Type::List(&Type::Text(Rule::Any), false),
+            "API versions that the chart is told, beside those of the cluster.",
+        ),
+    ],
+);
+
+static PARAMETER: Record = record(
+    "App.spec.source.helm.parameters",
+    "A single value.",
+    &[
+        required("name", Type::Text(Rule::Any), "Where it goes, as in image.tag or hosts[0].name."),
+        required(
+            "value",
+            Type::Text(Rule::Template),
+            "The value, with variables. Numbers, true, false and null are taken for what they look like.",
+        ),
+        field("forceString", Type::Flag, "Whether it is text, whatever it looks like. false if left out."),
+    ],
+);
+
+static FILE_PARAMETER: Record = record(
+    "App.spec.source.helm.fileParameters",
+    "A single value that is the content of a file.",
+    &[
+        required("name", Type::Text(Rule::Any), "Where it goes."),
+        required("path", Type::Text(Rule::Path), "The file, with variables; as in valuesFiles."),
+    ],
+);
+
+static VALUES_FROM: Record = record(
+    "App.spec.source.helm.valuesFrom",
+    "A ConfigMap or Secret with values.",
+    &[
+        required("kind", Type::Text(Rule::Any), "ConfigMap or Secret."),
+        required("name", Type::Text(Rule::Any), "Its name."),
+        field("valuesKey", Type::Text(Rule::Any), "The key of the values."),
+        field("targetPath", Type::Text(Rule::Any), "Where a single value goes."),
+        field("optional", Type::Flag, "Whether it may be missing."),
     ],
 );
 

@@ -7,6 +7,7 @@ mod amount;
 mod choice;
 mod document;
 mod fleet;
+mod helm;
 mod kinds;
 mod known;
 mod label;
@@ -30,6 +31,7 @@ pub use fleet::{
     App, Approval, Blocked, CLUSTER_LABEL, Cluster, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch, OnDelete,
     OnFailure, PathChoice, REGION_LABEL, Region, Rollout, Source, Stage, Supersede, Target, WhenLost,
 };
+pub use helm::{ChartFrom, FileParameter, HelmSource, Parameter, Values};
 pub use kinds::{API_VERSION, Kind};
 pub use known::{InvalidKnown, KNOWN_VERSION, Known, KnownApp, KnownChoice};
 pub use label::{Labels, Requirement, Selector};

@@ -1,6 +1,7 @@
 //! Fitting documents together: duplicates, defaults, references, cycles, permissions, and what each app meets on the clusters it wants.
 //! Whatever fails is blocked with the place of its problem; everything else becomes the fleet.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::str::FromStr;
 
@@ -8,7 +9,7 @@ use hub_tree::TreePath;
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity};
 
 use crate::document::{AppDoc, Body, ClusterDoc, FleetDoc, ProjectDoc, RolloutDoc, TargetDoc};
-use crate::fleet::{App, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Target};
+use crate::fleet::{App, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Source, Target};
 use crate::kinds::Kind;
 use crate::near::nearest;
 use crate::problem::{Blocks, Location, Problem, ProblemCode, some_of};
@@ -168,7 +169,7 @@ struct Marks {
     target: Location,
     source: Location,
     namespace: Location,
-    /// The texts with variables of `kustomize` and `postBuild`, by their fields.
+    /// The texts with variables of `source.helm`, `kustomize` and `postBuild`, by their fields.
     layers: BTreeMap<String, Location>,
     depends_on: BTreeMap<AppName, Location>,
 }
@@ -440,7 +441,15 @@ impl Linker {
             labels: doc.labels,
             create_namespace: doc.create_namespace.or(defaults.create_namespace).unwrap_or(false) && doc.namespace.is_some(),
             namespace: doc.namespace.map(|namespace| namespace.value),
-            source: doc.source.value,
+            source: Source {
+                name: doc.source.value.name,
+                path: doc.source.value.path,
+                helm: doc
+                    .source
+                    .value
+                    .helm
+                    .map(|helm| plain(helm.try_map(|_, text| Ok(text.value.clone()), |_, path| Ok(path.value.clone())))),
+            },
             target,
             vars: doc.vars,
             kustomize: plain(doc.kustomize.try_map(|_, text| Ok(text.value.clone()))),
@@ -531,18 +540,21 @@ impl Linker {
     }
 }
 
-/// Where the texts with variables of `kustomize` and `postBuild` stand.
+/// Where the texts with variables of `source.helm`, `kustomize` and `postBuild` stand.
 fn layer_marks(at: &Location, doc: &AppDoc) -> BTreeMap<String, Location> {
-    let mut marks = BTreeMap::new();
-    let mut note = |field: &str, text: &At<Template>| {
-        marks.insert(field.to_owned(), beside(at, text));
+    let marks = RefCell::new(BTreeMap::new());
+    let note = |field: &str, text: &At<Template>| {
+        marks.borrow_mut().insert(field.to_owned(), beside(at, text));
         Ok(())
     };
-    plain(doc.kustomize.try_map(&mut note));
-    if let Some(post_build) = &doc.post_build {
-        plain(post_build.try_map(&mut note));
+    if let Some(helm) = &doc.source.value.helm {
+        plain(helm.try_map(note, note));
     }
-    marks
+    plain(doc.kustomize.try_map(note));
+    if let Some(post_build) = &doc.post_build {
+        plain(post_build.try_map(note));
+    }
+    marks.into_inner()
 }
 
 /// What could not fail.
@@ -571,9 +583,10 @@ fn meets(fleet: &Fleet, app: &App, cluster: &Cluster, marks: &Marks) -> Vec<Met>
     }
     let project = app.project.as_ref().and_then(|name| fleet.projects.get(name));
     if let Some(project) = project {
-        let source = project.permits_source(app.source.name.as_ref()).map_err(|refusal| (&marks.source, refusal));
+        let sources =
+            app.source.read().into_iter().map(|source| project.permits_source(source).map_err(|refusal| (&marks.source, refusal)));
         let target = project.permits_cluster(cluster).map_err(|refusal| (&marks.target, refusal));
-        for (at, refusal) in [source, target].into_iter().filter_map(Result::err) {
+        for (at, refusal) in sources.chain([target]).filter_map(Result::err) {
             met.push((at.clone(), ProblemCode::NotPermitted, refusal.to_string(), None));
         }
     }
@@ -586,6 +599,7 @@ fn meets(fleet: &Fleet, app: &App, cluster: &Cluster, marks: &Marks) -> Vec<Met>
 fn is_same_everywhere(app: &App) -> bool {
     let names_only = |template: &Template| template.variables().all(|variable| matches!(variable, Variable::Region | Variable::Cluster));
     app.source.path.candidates().iter().all(names_only)
+        && app.source.helm.as_ref().is_none_or(|helm| helm.try_map(has_no_variable, has_no_variable).is_ok())
         && app.vars.values().all(|value| value.constant().is_some())
         && app.namespace.as_ref().is_none_or(|namespace| namespace.constant().is_some())
         && app.kustomize.try_map(has_no_variable).is_ok()
@@ -640,7 +654,13 @@ fn unresolved(fleet: &Fleet, app: &App, cluster: &Cluster, error: &ResolveError,
             let at = marks.layers.get(field).unwrap_or(&app.location);
             (at.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None)
         }
-        ResolveError::Path(_) => (marks.source.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None),
+        ResolveError::Path { field, .. } | ResolveError::Helm { field, .. } if field != "source.path" => {
+            let at = marks.layers.get(field).unwrap_or(&marks.source);
+            (at.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None)
+        }
+        ResolveError::Path { .. } | ResolveError::Helm { .. } => {
+            (marks.source.clone(), ProblemCode::InvalidValue, format!("app {}: {error}", app.name), None)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use hub_tree::{InvalidPath, TreePath};
 use shared_model::{AppName, ClusterName, Reason, Severity, SourceName};
 
 use crate::fleet::{App, Cluster, Fleet, PathChoice};
+use crate::helm::{CHART, ChartFrom, HelmSource, RELEASE_NAME, VERSION, check_chart_name, check_release_name, check_version};
 use crate::label::check_value;
 use crate::layers::{COMMON_LABELS, KustomizeLayers, PostBuild};
 use crate::rule::{invalid_namespace, is_namespace};
@@ -28,8 +29,12 @@ pub struct Resolved {
     pub post_build: Option<PostBuild<String>>,
     /// The source of manifests; `None` is the fleet repository.
     pub source: Option<SourceName>,
+    /// The directory that its paths are relative to.
+    pub base: TreePath,
     /// The directories in it, from its root, the most special first; at least one.
     pub paths: Vec<TreePath>,
+    /// What is rendered, if it is a chart by name.
+    pub helm: Option<HelmSource<String, TreePath>>,
     /// Whether there is a choice between the directories, so that one that is absent is passed over.
     pub first_of: bool,
 }
@@ -61,16 +66,31 @@ pub enum ResolveError {
         /// What is wrong.
         problem: String,
     },
-    /// A directory is outside the source once the variables are replaced.
-    #[error("source.path: {0}")]
-    Path(InvalidPath),
+    /// A directory or file is outside the source once the variables are replaced.
+    #[error("{field}: {error}")]
+    Path {
+        /// The field: `source.path`, `source.helm.valuesFiles[0]`.
+        field: String,
+        /// Why.
+        error: InvalidPath,
+    },
+    /// A text of a chart is against its rule once the variables are replaced.
+    #[error("{field}: {problem}")]
+    Helm {
+        /// The field: `source.helm.version`.
+        field: String,
+        /// What is wrong.
+        problem: String,
+    },
 }
 
 impl From<&ResolveError> for Reason {
     fn from(error: &ResolveError) -> Self {
         let code = match error {
             ResolveError::Variable { .. } => "UnsetVariable",
-            ResolveError::Namespace { .. } | ResolveError::Label { .. } | ResolveError::Path(_) => "InvalidValue",
+            ResolveError::Namespace { .. } | ResolveError::Label { .. } | ResolveError::Path { .. } | ResolveError::Helm { .. } => {
+                "InvalidValue"
+            }
         };
         Self::new(Severity::Error, code, error.to_string())
     }
@@ -107,8 +127,10 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
     };
     let mut paths = Vec::new();
     for candidate in app.source.path.candidates() {
-        paths.push(base.join(&expand("source.path", candidate)?).map_err(ResolveError::Path)?);
+        let field = if app.source.helm.is_some() { CHART } else { "source.path" };
+        paths.push(base.join(&expand(field, candidate)?).map_err(|error| ResolveError::Path { field: field.to_owned(), error })?);
     }
+    let helm = app.source.helm.as_ref().map(|helm| resolve_helm(app, helm, &base, &expand)).transpose()?;
     let first_of = matches!(app.source.path, PathChoice::FirstOf(_));
     let kustomize = app.kustomize.try_map(expand)?;
     refuse_namespace("kustomize.targetNamespace", kustomize.target_namespace.as_ref())?;
@@ -123,9 +145,37 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
         kustomize,
         post_build: app.post_build.as_ref().map(|post_build| post_build.try_map(expand)).transpose()?,
         source: app.source.name.clone(),
+        base,
         paths,
+        helm,
         first_of,
     })
+}
+
+/// A chart of `app`, whose files are relative to `base`.
+fn resolve_helm(
+    app: &App,
+    helm: &HelmSource,
+    base: &TreePath,
+    expand: &impl Fn(&str, &Template) -> Result<String, ResolveError>,
+) -> Result<HelmSource<String, TreePath>, ResolveError> {
+    let file = |field: &str, path: &Template| {
+        let elsewhere = field == CHART && matches!(helm.chart, ChartFrom::Source { .. });
+        let base = if elsewhere { &TreePath::root() } else { base };
+        base.join(&expand(field, path)?).map_err(|error| ResolveError::Path { field: field.to_owned(), error })
+    };
+    let mut resolved = helm.try_map(expand, file)?;
+    let release_name = resolved.release_name.get_or_insert_with(|| app.name.to_string());
+    let refused = |field: &str| {
+        let field = field.to_owned();
+        move |problem| ResolveError::Helm { field, problem }
+    };
+    check_release_name(release_name).map_err(refused(RELEASE_NAME))?;
+    if let ChartFrom::Repository { name, version, .. } = &resolved.chart {
+        check_chart_name(name).map_err(refused(CHART))?;
+        check_version(version).map_err(refused(VERSION))?;
+    }
+    Ok(resolved)
 }
 
 fn refuse_namespace(field: &'static str, namespace: Option<&String>) -> Result<(), ResolveError> {

@@ -2,6 +2,7 @@
 
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
 
+use crate::helm;
 use crate::label;
 use crate::template::{Template, check_var_name};
 use hub_tree::TreePath;
@@ -44,6 +45,12 @@ pub(crate) enum Rule {
     JsonPointer,
     /// A patch in YAML.
     Patch,
+    /// Where charts are.
+    ChartRepository,
+    /// A version of a chart, or a range, with variables.
+    ChartVersion,
+    /// The name of a release, with variables.
+    ReleaseName,
     /// Text in which `*` and `?` stand for others; empty is the core API group.
     Glob,
 }
@@ -73,6 +80,9 @@ impl Rule {
             Self::SubstituteName => check_substitute_name(text),
             Self::Template => Template::parse(text).map(|_| ()),
             Self::Path => check_path(text),
+            Self::ChartRepository => helm::check_repository(text),
+            Self::ChartVersion => check_constant(text, helm::check_version),
+            Self::ReleaseName => check_constant(text, helm::check_release_name),
             Self::Namespace => check_namespace(text),
             Self::JsonPointer => check_pointer(text),
             Self::Glob if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
@@ -97,7 +107,8 @@ impl Rule {
             Self::Any | Self::Patch => Some("\\S"),
             Self::Path => Some("^[^/]"),
             Self::JsonPointer => Some("^/"),
-            Self::Note | Self::Template | Self::Namespace | Self::Glob => None,
+            Self::ChartRepository => Some("^((https|http|oci)://.+|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$"),
+            Self::ChartVersion | Self::ReleaseName | Self::Note | Self::Template | Self::Namespace | Self::Glob => None,
         }
     }
 }
@@ -122,11 +133,12 @@ fn check_path(text: &str) -> Result<(), String> {
 }
 
 fn check_namespace(text: &str) -> Result<(), String> {
-    let template = Template::parse(text)?;
-    match template.constant() {
-        Some(namespace) if !is_namespace(namespace) => Err(invalid_namespace(namespace)),
-        _ => Ok(()),
-    }
+    check_constant(text, |namespace| if is_namespace(namespace) { Ok(()) } else { Err(invalid_namespace(namespace)) })
+}
+
+/// Checks a text with variables as far as that can be done before they are known.
+fn check_constant(text: &str, check: impl FnOnce(&str) -> Result<(), String>) -> Result<(), String> {
+    Template::parse(text)?.constant().map_or(Ok(()), check)
 }
 
 /// Whether `text` is a DNS label, as a namespace's name must be.
@@ -209,6 +221,9 @@ mod tests {
             (Rule::JsonPointer, "/spec/a~1b", "spec"),
             (Rule::JsonPointer, "/", "/a~2"),
             (Rule::Glob, "*.example.com", "a b"),
+            (Rule::ChartRepository, "oci://registry.example.com/charts", "./charts"),
+            (Rule::ChartVersion, "${vars.version}", "latest"),
+            (Rule::ReleaseName, "web-${region}", "Web"),
             (Rule::RegionOrAll, "*", "**"),
             (Rule::SubstituteName, "_Replicas2", "replica-count"),
             (Rule::SubstituteName, "a", "2a"),

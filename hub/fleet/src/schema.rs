@@ -107,6 +107,7 @@ fn of_type(of: &Type) -> Vec<(&'static str, Value)> {
             }
             schema
         }
+        Type::Values => vec![("type", "object".into())],
         Type::Map(keys, values) => {
             let mut schema = vec![("type", "object".into()), ("additionalProperties", object(text(*values)))];
             if let Some(pattern) = keys.pattern() {

@@ -8,9 +8,11 @@ use shared_manifest::{Content, Node};
 use shared_model::Severity;
 
 use crate::amount::{Share, parse_duration};
+use crate::helm::Values;
 use crate::near::nearest;
 use crate::problem::ProblemCode;
 use crate::rule::Rule;
+use crate::template::Template;
 
 /// The most findings that one document lists; a file of 1 MiB could hold 100,000, and nobody reads more than a screen.
 const FINDING_LIMIT: usize = 20;
@@ -40,6 +42,8 @@ pub(crate) enum Type {
     List(&'static Type, bool),
     /// Names under the first rule, each with text under the second.
     Map(Rule, Rule),
+    /// A mapping of whatever YAML has, whose texts have variables.
+    Values,
 }
 
 /// One word of an enum.
@@ -135,6 +139,7 @@ pub(crate) enum Item {
     Record(Fields),
     List(Vec<At<Item>>),
     Map(BTreeMap<String, At<String>>),
+    Values(Values<At<Template>>),
 }
 
 /// The checked fields of a record, to be taken one by one.
@@ -164,6 +169,7 @@ impl Fields {
     take!(record, Record, Self);
     take!(list, List, Vec<At<Item>>);
     take!(map, Map, BTreeMap<String, At<String>>);
+    take!(values, Values, Values<At<Template>>);
 
     pub(crate) fn texts(&mut self, name: &str) -> Option<At<Vec<At<String>>>> {
         let list = self.list(name)?;
@@ -343,10 +349,33 @@ fn read(node: &Node, of: &'static Type, place: &str, findings: &mut Findings) ->
             }
             Some(Item::Map(map))
         }
+        (Type::Values, Content::Map(_)) => Some(Item::Values(read_values(node, place, findings))),
         _ => {
             wrong_type(node, place, of.in_words(), findings);
             None
         }
+    }
+}
+
+/// Values of any shape. A text that is no template is found and left out.
+fn read_values(node: &Node, place: &str, findings: &mut Findings) -> Values<At<Template>> {
+    match &node.content {
+        Content::String(text) => match Template::parse(text) {
+            Ok(template) => Values::Text(Mark::of(node).at(template)),
+            Err(message) => {
+                findings.error(Mark::of(node), ProblemCode::InvalidValue, format!("{place}: {message}"), None);
+                Values::Plain(serde_json::Value::Null)
+            }
+        },
+        Content::List(items) => Values::List(items.iter().map(|item| read_values(item, place, findings)).collect()),
+        Content::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| {
+                let place = format!("\"{}\" in {place}", key.text);
+                (key.text.clone(), read_values(value, &place, findings))
+            });
+            Values::Map(entries.collect())
+        }
+        Content::Null | Content::Bool(_) | Content::Number(_) => Values::Plain(node.to_value()),
     }
 }
 
@@ -411,6 +440,7 @@ impl Type {
             Self::TextOr(..) => "text or a mapping of fields",
             Self::List(..) => "a list",
             Self::Map(..) => "a mapping of names to text",
+            Self::Values => "a mapping of values",
         }
     }
 }

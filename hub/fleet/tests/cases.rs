@@ -151,6 +151,9 @@ fn show_app(out: &mut String, fleet: &Fleet, app: &App, tree: &MemoryTree) {
         if app.kustomize != hub_fleet::KustomizeLayers::default() {
             let _ = writeln!(out, "    {:?}", resolved.kustomize);
         }
+        if let Some(helm) = &resolved.helm {
+            let _ = writeln!(out, "    {helm:?}");
+        }
         if let Some(post_build) = &resolved.post_build {
             let _ = writeln!(out, "    {post_build:?}");
         }

@@ -17,6 +17,7 @@ use shared_model::{AppName, AppState, ClusterName, ClusterUid, Digest, Health, O
 use shared_release::{Release, SUPPORTED_FEATURES, decode_object};
 use shared_session::CLONE_WINDOW;
 
+use crate::charts::Shown;
 use crate::core::{Core, Source};
 use crate::live::LiveCluster;
 use crate::picture::{Pair, Pending, Picture, Trouble};
@@ -230,14 +231,30 @@ impl Look<'_> {
         names
     }
 
+    /// The sources and the charts that are followed; those called `only`, if that is said.
+    fn all_sources(&self, core: &Core, only: Option<&SourceName>) -> Vec<SourceView> {
+        let is_asked = |name: &SourceName| only.is_none_or(|only| only == name);
+        let sources = core.sources.iter().filter(|(name, _)| is_asked(name)).map(|(name, source)| self.source(name, source));
+        let charts = core.charts.shown().into_iter().filter(|chart| is_asked(&chart.repository)).map(|chart| {
+            let Shown { repository, chart, url, state, planned } = chart;
+            self.source_view(format!("{repository}/{chart}"), url, &state, planned.map(|revision| revision.commit))
+        });
+        sources.chain(charts).collect()
+    }
+
     fn source(&self, name: &SourceName, source: &Source) -> SourceView {
         let state = source.state.borrow().clone();
+        let published = self.picture.revisions.get(name).map(|revision| revision.commit.clone());
+        self.source_view(name.to_string(), source.mirror.spec().url.to_string(), &state, published)
+    }
+
+    fn source_view(&self, name: String, url: String, state: &SourceState, published_commit: Option<String>) -> SourceView {
         let age = |at: Timestamp| u64::try_from(self.now.duration_since(at).as_secs()).unwrap_or(0);
         SourceView {
-            name: name.to_string(),
-            url: source.mirror.spec().url.to_string(),
+            name,
+            url,
             revision: state.last_good.as_ref().map(|(revision, _)| revision.into()),
-            published_commit: self.picture.revisions.get(name).map(|revision| revision.commit.clone()),
+            published_commit,
             fetched_at: state.last_good.as_ref().map(|(_, at)| at.to_string()),
             age_seconds: state.last_good.as_ref().map(|(_, at)| age(*at)),
             failure: state.failure.as_ref().map(|failure| FetchFailure {
@@ -410,6 +427,10 @@ impl Hub for HubApi {
             for (name, source) in &self.0.sources {
                 problems.extend(fetch_problem(name, &source.state.borrow(), look.now));
             }
+            for Shown { repository, chart, state, .. } in self.0.charts.shown() {
+                let of_chart = |problem: ProblemView| ProblemView { message: format!("chart {chart}: {}", problem.message), ..problem };
+                problems.extend(fetch_problem(&repository, &state, look.now).map(of_chart));
+            }
             Ok(problems)
         })
     }
@@ -417,7 +438,7 @@ impl Hub for HubApi {
     fn sources(&self) -> Answer<'_, Vec<SourceView>> {
         Box::pin(async move {
             let look = self.look().await?;
-            Ok(self.0.sources.iter().map(|(name, source)| look.source(name, source)).collect())
+            Ok(look.all_sources(&self.0, None))
         })
     }
 
@@ -449,21 +470,19 @@ impl Hub for HubApi {
 
     fn refresh(&self, _actor: Actor, source: Option<SourceName>) -> Answer<'_, Vec<SourceView>> {
         Box::pin(async move {
-            let asked: Vec<&SourceName> = match &source {
-                Some(name) if self.0.sources.contains_key(name) => vec![name],
-                Some(name) => return Err(HubError::NotFound { what: "source", name: name.to_string() }),
-                None => self.0.sources.keys().collect(),
-            };
-            for name in &asked {
-                let source = &self.0.sources[*name];
-                let mut state = source.state.clone();
+            if let Some(name) = source.as_ref().filter(|name| !self.0.sources.contains_key(*name) && !self.0.charts.knows(name)) {
+                return Err(HubError::NotFound { what: "source", name: name.to_string() });
+            }
+            let asked = self.0.sources.iter().filter(|(name, _)| source.as_ref().is_none_or(|source| source == *name));
+            let asked = asked.map(|(_, source)| (source.refresh.clone(), source.state.clone()));
+            let asked: Vec<_> = asked.chain(self.0.charts.pollers(source.as_ref())).collect();
+            for (refresh, mut state) in asked {
                 let before = state.borrow_and_update().last_attempt;
-                source.refresh.notify_one();
+                refresh.notify_one();
                 // An error means that the poller has ended; its last state is then the answer.
                 let _ = state.wait_for(|state| state.last_attempt != before).await;
             }
-            let look = self.look().await?;
-            Ok(asked.into_iter().map(|name| look.source(name, &self.0.sources[name])).collect())
+            Ok(self.look().await?.all_sources(&self.0, source.as_ref()))
         })
     }
 

@@ -9,18 +9,20 @@ use std::time::Duration;
 use hub_fleet::{FLEET_BUDGET, Fleet, FleetFiles, Known, Present, Problem, Suspicion, place, suspicions};
 use hub_plan::{AppDecision, Approved, ClusterInput, ClusterPlan, Gone, Memory, Sanction, Wanted, WantedApp, WantedRelease, plan_cluster};
 use hub_source::Rewrite;
-use hub_tree::Reader;
+use hub_tree::{Mount, Reader};
 use serde::{Deserialize, Serialize};
 use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, Reason, Revision, Severity, SourceName, Timestamp};
 use shared_release::Release;
 
 use crate::api::ApprovalRecord;
+use crate::charts::{self, Charted, WantedCharts};
 use crate::core::Core;
+use crate::facts::Facts;
 use crate::picture::{Pair, Pending, Picture, Trouble};
 use crate::publish::{Told, reachable};
 use crate::record::{self, Record};
 use crate::registry::ClusterRecord;
-use crate::render::{Renderer, Rendering, Revised};
+use crate::render::{Renderer, Rendering, Revised, Sources};
 use crate::rollouts::{Rollouts, advance_all};
 
 /// Planning happens at least this often, so that no missed wake-up lasts.
@@ -48,15 +50,28 @@ impl Record for RewriteRecord {
     const TREE: &'static str = "rewrites";
 }
 
+/// What a rendering was made from.
+#[derive(PartialEq)]
+struct RenderedFrom {
+    revisions: BTreeMap<SourceName, Revision>,
+    /// The revision of each chart, or why there is none.
+    charts: BTreeMap<Mount, String>,
+    /// How often the facts of clusters had changed.
+    facts: u64,
+}
+
 /// The planning with what it remembers between two times. Everything here but the quarantine can be made anew.
 pub(crate) struct Conductor {
     core: Arc<Core>,
     files: FleetFiles,
     renderer: Option<Renderer>,
     trees: BTreeMap<SourceName, Revised>,
-    /// What was rendered last, and from which revisions: a report from a cluster renders nothing again.
-    rendering: Option<(BTreeMap<SourceName, Revision>, Arc<Rendering>)>,
+    /// What was rendered last, and from what: a report from a cluster renders nothing again.
+    rendering: Option<(RenderedFrom, Arc<Rendering>)>,
     fleet: Option<(String, Arc<Fleet>, Vec<Problem>)>,
+    /// The charts from repositories that the fleet of a commit asks for.
+    wanted: Option<(Arc<Fleet>, Arc<WantedCharts>)>,
+    facts: Facts,
     told: BTreeMap<ClusterName, Told>,
     releases: BTreeMap<Digest, Arc<Release>>,
     /// The rewritten history of each source that was audited last, by when it was seen.
@@ -74,6 +89,8 @@ impl Conductor {
             trees: BTreeMap::new(),
             rendering: None,
             fleet: None,
+            wanted: None,
+            facts: Facts::default(),
             told: BTreeMap::new(),
             releases: BTreeMap::new(),
             audited_rewrites: BTreeMap::new(),
@@ -94,6 +111,7 @@ impl Conductor {
             tokio::select! {
                 () = core.replan_asked() => {}
                 () = core.live.reported.notified() => {}
+                () = core.charts.changed.notified() => {}
                 _ = futures_util::future::select_all(changes) => {}
                 () = tokio::time::sleep(pause) => {}
             }
@@ -188,14 +206,36 @@ impl Conductor {
     }
 
     async fn render(&mut self, fleet: &Arc<Fleet>) -> anyhow::Result<Arc<Rendering>> {
-        let revisions: BTreeMap<SourceName, Revision> =
-            self.trees.iter().map(|(name, revised)| (name.clone(), revised.revision.clone())).collect();
-        if let Some((_, rendering)) = self.rendering.as_ref().filter(|(of, _)| *of == revisions) {
+        let core = self.core.clone();
+        let wanted = self.wanted_charts(fleet);
+        let charts = core.charts.follow(&wanted.values().flatten().cloned().collect());
+        self.facts.refresh(&core).await?;
+        let state = |charted: &Charted| match (&charted.revision, &charted.tree) {
+            (Some(revision), _) => revision.to_string(),
+            (None, Err(refusal)) => refusal.to_string(),
+            (None, Ok(_)) => String::new(),
+        };
+        let from = RenderedFrom {
+            revisions: self.trees.iter().map(|(name, revised)| (name.clone(), revised.revision.clone())).collect(),
+            charts: charts.iter().map(|(mount, charted)| (mount.clone(), state(charted))).collect(),
+            facts: self.facts.changes,
+        };
+        let today = core.now().as_second();
+        let is_good = |rendering: &Rendering| rendering.good_until.is_none_or(|until| today < until);
+        if let Some((_, rendering)) = self.rendering.as_ref().filter(|(of, rendering)| *of == from && is_good(rendering)) {
             return Ok(rendering.clone());
         }
         let Some(renderer) = self.renderer.take() else { anyhow::bail!("BUG: the renderer was lost in an earlier failure") };
-        let (core, trees) = (&self.core, Arc::new(self.trees.clone()));
-        let (mut renderer, mut rendering) = renderer.run(fleet.clone(), core.fleet_source.clone(), trees, core.keys.clone()).await?;
+        let sources = Sources {
+            fleet: core.fleet_source.clone(),
+            trees: self.trees.clone(),
+            remote_bases: core.remote_bases.clone(),
+            charts,
+            wanted,
+            facts: self.facts.known().clone(),
+            today,
+        };
+        let (mut renderer, mut rendering) = renderer.run(fleet.clone(), sources, core.keys.clone()).await?;
         if rendering.rendered > 0 {
             tracing::info!(rendered = rendering.rendered, reused = rendering.reused, blobs = rendering.blobs.len(), "rendered");
         }
@@ -216,8 +256,19 @@ impl Conductor {
         // The contents are in the store now and need no second place.
         rendering.blobs.clear();
         let rendering = Arc::new(rendering);
-        self.rendering = Some((revisions, rendering.clone()));
+        self.rendering = Some((from, rendering.clone()));
         Ok(rendering)
+    }
+
+    fn wanted_charts(&mut self, fleet: &Arc<Fleet>) -> Arc<WantedCharts> {
+        match &self.wanted {
+            Some((of, wanted)) if Arc::ptr_eq(of, fleet) => wanted.clone(),
+            _ => {
+                let wanted = Arc::new(charts::wanted(fleet));
+                self.wanted = Some((fleet.clone(), wanted.clone()));
+                wanted
+            }
+        }
     }
 
     /// Puts in force again what clusters were told before this process started.

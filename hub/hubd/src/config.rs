@@ -1,5 +1,6 @@
 //! What an operator may set of a hub: by file, environment and flags, each with a default.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Parser;
-use hub_source::{CertificateAuthorities, Credentials, GitUrl, ReferenceFields, SourceSpec};
+use hub_source::{CertificateAuthorities, ChartRepositorySpec, Credentials, GitUrl, NamedBy, ReferenceFields, SourceSpec};
 use serde::Deserialize;
 use shared_daemon::{LogConfig, layered, read_config};
 use shared_model::{Clock, SourceName, Timestamp};
@@ -78,6 +79,28 @@ struct File {
     /// The source that holds the fleet repository; the first if not said.
     fleet_source: Option<String>,
     sources: Vec<SourceFile>,
+    /// Where charts may come from that apps name by their repository.
+    chart_repositories: Vec<ChartRepositoryFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct ChartRepositoryFile {
+    name: String,
+    /// `https://…`, `http://…` or `oci://…`; of a registry, also everything below it.
+    url: String,
+    /// Seconds between two looks for a chart.
+    interval_seconds: Option<u64>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    token_file: Option<PathBuf>,
+    /// Other hosts that are shown the credentials: where archives or the token server are.
+    #[serde(default)]
+    credential_hosts: Vec<String>,
+    ca_file: Option<PathBuf>,
+    /// A registry without TLS.
+    #[serde(default)]
+    plain_http: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -96,6 +119,9 @@ struct SourceFile {
     known_hosts_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
     ignore: Option<String>,
+    /// Whether kustomizations of all sources may name it by its URL, as a remote base.
+    #[serde(default)]
+    remote_base: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -133,6 +159,10 @@ pub struct HubConfig {
     pub sources: Vec<SourceSpec>,
     /// Which source is the fleet repository.
     pub fleet_source: SourceName,
+    /// The repositories of charts that apps may name. Projects may permit an app fewer of them.
+    pub chart_repositories: Vec<ChartRepositorySpec>,
+    /// The sources that kustomizations may name by their URLs, as remote bases. Projects may permit an app fewer of them.
+    pub remote_bases: BTreeSet<SourceName>,
     /// How logs are written.
     pub logs: LogConfig,
     /// The clock.
@@ -149,13 +179,30 @@ impl HubConfig {
         let port = |port: u16, open: bool| SocketAddr::from((if open { [0, 0, 0, 0] } else { [127, 0, 0, 1] }, port));
         let data_dir = layered(arguments.data_dir, file.data_dir, PathBuf::from("/var/lib/capstan-hub"));
         let mut sources = Vec::new();
+        let mut remote_bases = BTreeSet::new();
         if let Some(url) = arguments.fleet {
             let fleet = SourceFile { name: "fleet".to_owned(), url, ..SourceFile::empty() };
             sources.push(fleet.into_spec()?);
         }
         for source in file.sources {
-            let name = source.name.clone();
-            sources.push(source.into_spec().with_context(|| format!("the source {name:?} is not as it should be"))?);
+            let (name, is_remote_base) = (source.name.clone(), source.remote_base);
+            let spec = source.into_spec().with_context(|| format!("the source {name:?} is not as it should be"))?;
+            if is_remote_base {
+                remote_bases.insert(spec.name.clone());
+            }
+            sources.push(spec);
+        }
+        crate::mounts::remote_bases(&sources, &remote_bases)?;
+        let mut chart_repositories: Vec<ChartRepositorySpec> = Vec::new();
+        for repository in file.chart_repositories {
+            let name = repository.name.clone();
+            let spec = repository.into_spec().with_context(|| format!("the chart repository {name:?} is not as it should be"))?;
+            let is_taken =
+                chart_repositories.iter().any(|other| other.name == spec.name) || sources.iter().any(|source| source.name == spec.name);
+            if is_taken {
+                bail!("two sources are called {}; projects permit sources by name: rename one", spec.name);
+            }
+            chart_repositories.push(spec);
         }
         let Some(first) = sources.first() else {
             bail!("there is no source: give the fleet repository with --fleet URL, or sources in the configuration file");
@@ -180,6 +227,8 @@ impl HubConfig {
             accept_clusters: layered(arguments.accept_clusters, file.accept_clusters, false),
             sources,
             fleet_source,
+            remote_bases,
+            chart_repositories,
             logs: LogConfig { format: format.parse()?, filter: layered(arguments.log, file.log, "info".to_owned()) },
             clock: Clock::new(Timestamp::now),
         })
@@ -200,6 +249,7 @@ impl SourceFile {
             known_hosts_file: None,
             ca_file: None,
             ignore: None,
+            remote_base: false,
         }
     }
 
@@ -218,16 +268,34 @@ impl SourceFile {
             (None, None, None, Some(key), known_hosts) => Some(Credentials::Ssh { key, known_hosts }),
             _ => bail!("give either username and passwordFile, or tokenFile, or sshKeyFile with a knownHostsFile if need be"),
         };
-        spec.ca = match self.ca_file {
-            Some(path) => {
-                let pem = fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?;
-                Some(CertificateAuthorities::from_pem(&pem)?)
-            }
-            None => None,
-        };
+        spec.ca = self.ca_file.map(|path| authorities(&path)).transpose()?;
         spec.ignore = self.ignore;
         Ok(spec)
     }
+}
+
+impl ChartRepositoryFile {
+    fn into_spec(self) -> anyhow::Result<ChartRepositorySpec> {
+        let mut spec = ChartRepositorySpec::new(self.name.parse()?, self.url.parse()?, NamedBy::Operator);
+        if let Some(seconds) = self.interval_seconds {
+            spec.interval = Duration::from_secs(seconds.max(1));
+        }
+        spec.credentials = match (self.username, self.password_file, self.token_file) {
+            (None, None, None) => None,
+            (Some(user), Some(file), None) => Some(Credentials::basic(&user, &secret(&file)?)),
+            (None, None, Some(file)) => Some(Credentials::bearer(&secret(&file)?)),
+            _ => bail!("give either username and passwordFile, or tokenFile"),
+        };
+        spec.credential_hosts = self.credential_hosts.into_iter().collect();
+        spec.ca = self.ca_file.map(|path| authorities(&path)).transpose()?;
+        spec.plain_http = self.plain_http;
+        Ok(spec)
+    }
+}
+
+fn authorities(path: &Path) -> anyhow::Result<CertificateAuthorities> {
+    let pem = fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    Ok(CertificateAuthorities::from_pem(&pem)?)
 }
 
 /// The secret in a file, without the line's end.
@@ -265,6 +333,12 @@ mod tests {
             ("fleetSource: other\nsources: [{name: fleet, url: /srv/fleet}]", "not among the sources"),
             ("sources: [{name: fleet, url: /srv/fleet, username: x}]", "username and passwordFile"),
             ("sources: [{name: Fleet, url: /srv/fleet}]", "no source name"),
+            (
+                "sources: [{name: fleet, url: /srv/fleet}]\nchartRepositories: [{name: fleet, url: 'oci://registry.example.com'}]",
+                "two sources are called fleet",
+            ),
+            ("sources: [{name: fleet, url: /srv/fleet}]\nchartRepositories: [{name: x, url: 'ftp://x'}]", "no way to fetch charts"),
+            ("sources: [{name: fleet, url: /srv/fleet, remoteBase: true}]", "has no URL by which a kustomization could name it"),
         ];
         for (text, expected) in cases {
             let error = load(text, Arguments::default()).err().map(|error| format!("{error:#}")).unwrap_or_default();

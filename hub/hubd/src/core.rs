@@ -9,8 +9,10 @@ use shared_model::{Clock, SourceName, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use crate::audit::Audit;
+use crate::charts::Charts;
 use crate::keys::HubKeys;
 use crate::live::Live;
+use crate::mounts::RemoteBase;
 use crate::picture::Picture;
 
 /// One source with its poller.
@@ -29,6 +31,9 @@ pub(crate) struct Core {
     pub(crate) sources: BTreeMap<SourceName, Source>,
     /// Which source holds the fleet repository.
     pub(crate) fleet_source: SourceName,
+    /// What kustomizations may name as remote bases.
+    pub(crate) remote_bases: Arc<Vec<RemoteBase>>,
+    pub(crate) charts: Charts,
     pub(crate) admissions: watch::Sender<u64>,
     /// An operator must accept each new cluster.
     pub(crate) accept_needed: bool,
@@ -54,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) audit: Audit,
     pub(crate) sources: BTreeMap<SourceName, Source>,
     pub(crate) fleet_source: SourceName,
+    pub(crate) remote_bases: Vec<RemoteBase>,
+    pub(crate) charts: Charts,
     pub(crate) accept_needed: bool,
     pub(crate) clock: Clock,
 }
@@ -67,6 +74,8 @@ impl Core {
             live: Live::default(),
             sources: parts.sources,
             fleet_source: parts.fleet_source,
+            remote_bases: Arc::new(parts.remote_bases),
+            charts: parts.charts,
             admissions: watch::Sender::new(0),
             accept_needed: parts.accept_needed,
             doors: RwLock::default(),

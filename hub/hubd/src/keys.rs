@@ -2,7 +2,9 @@
 //! kept sealed.
 
 use anyhow::Context as _;
+use hub_render::ChanceKey;
 use hub_store::Store;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use shared_identity::{CertificateAuthority, random};
 use shared_model::{Epoch, Timestamp};
@@ -18,6 +20,20 @@ pub(crate) struct HubKeys {
     pub(crate) data: DataKey,
     pub(crate) root: SignedRoot,
     pub(crate) epoch: Epoch,
+    /// What random values of charts are derived from.
+    pub(crate) chance: ChanceKey,
+    made: Timestamp,
+}
+
+/// When the keys of a hub were made that does not say so: the beginning of 2026.
+const MADE_EARLIER: i64 = 1_767_225_600;
+
+/// The secret for charts is another one than that for Secrets, and neither tells the other.
+fn chance_key(data: &DataKey, made: Timestamp) -> ChanceKey {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, data.as_bytes());
+    let mut secret = [0; 32];
+    secret.copy_from_slice(hmac::sign(&key, b"capstan chance of charts 1").as_ref());
+    ChanceKey::new(secret, made.as_second())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,6 +44,9 @@ struct KeysRecord {
     signing_key: String,
     data_key: String,
     root: String,
+    /// When they were made, in seconds since 1970.
+    #[serde(default)]
+    made: Option<i64>,
 }
 
 impl Record for KeysRecord {
@@ -61,7 +80,9 @@ fn make(now: Timestamp) -> anyhow::Result<HubKeys> {
     let root =
         Root { version: 1, epoch, keys: vec![signing.public()], authorities: vec![authority.certificate().to_pem()], previous: None };
     let root = root.sign(&[&signing]);
-    Ok(HubKeys { authority, signing, data: DataKey::from_bytes(random()), root, epoch })
+    let data = DataKey::from_bytes(random());
+    let chance = chance_key(&data, now);
+    Ok(HubKeys { authority, signing, data, root, epoch, chance, made: now })
 }
 
 fn seal(keys: &HubKeys, vault: &Vault) -> KeysRecord {
@@ -73,6 +94,7 @@ fn seal(keys: &HubKeys, vault: &Vault) -> KeysRecord {
         signing_key: vault.seal("signing key", keys.signing.seed()),
         data_key: vault.seal("data key", keys.data.as_bytes()),
         root: String::from_utf8_lossy(&keys.root.to_bytes()).into_owned(),
+        made: Some(keys.made.as_second()),
     }
 }
 
@@ -83,10 +105,14 @@ fn open(record: &KeysRecord, vault: &Vault) -> anyhow::Result<HubKeys> {
     };
     let authority_key =
         String::from_utf8(vault.open_sealed("authority", &record.authority_key)?).context("the authority's key is no text")?;
+    let data = DataKey::from_bytes(fixed("data key", &record.data_key)?);
+    let made = Timestamp::from_second(record.made.unwrap_or(MADE_EARLIER)).context("the keys were made at no time")?;
     Ok(HubKeys {
+        chance: chance_key(&data, made),
+        made,
         authority: CertificateAuthority::from_pem(&record.authority, &authority_key)?,
         signing: SigningKey::from_seed(fixed("signing key", &record.signing_key)?),
-        data: DataKey::from_bytes(fixed("data key", &record.data_key)?),
+        data,
         root: SignedRoot::from_bytes(record.root.as_bytes())?,
         epoch: Epoch(record.epoch),
     })

@@ -3,14 +3,17 @@
 
 mod api;
 mod audit;
+mod charts;
 mod collect;
 mod conduct;
 mod config;
 mod core;
 mod desk;
+mod facts;
 mod keys;
 mod live;
 mod metrics;
+mod mounts;
 mod observe;
 mod picture;
 mod publish;
@@ -42,6 +45,7 @@ pub use crate::config::{Arguments, HubConfig};
 
 use crate::api::HubApi;
 use crate::audit::Audit;
+use crate::charts::Charts;
 use crate::conduct::Conductor;
 use crate::core::{Core, Doors, Parts, Source};
 use crate::desk::HubDesk;
@@ -97,6 +101,8 @@ pub async fn start(config: HubConfig, shutdown: Shutdown) -> anyhow::Result<Runn
         keys: Arc::new(keys),
         sources,
         fleet_source: config.fleet_source.clone(),
+        remote_bases: mounts::remote_bases(&config.sources, &config.remote_bases)?,
+        charts: Charts::open(data_dir, config.chart_repositories.clone(), clock.clone())?,
         accept_needed: config.accept_clusters,
         clock: clock.clone(),
     }));

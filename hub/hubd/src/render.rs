@@ -8,11 +8,14 @@ use std::sync::Arc;
 use hub_fleet::{App, Choice, Cluster, Fleet, Project, choose_path, place, resolve};
 use hub_plan::{Assembled, LeftOut, assemble};
 use hub_render::{Builds, ClusterFacts, InputDigest, InputsUsed, Quarantine, RenderInput, STACK_BYTES, render};
-use hub_tree::{Budget, ReadSet, Reader, SourceTree, TreePath};
+use hub_tree::{Budget, Mount, MountedTree, Mounts, ReadSet, Reader, SourceTree, TreePath};
 use shared_manifest::Object;
 use shared_model::{AppName, ClusterName, Digest, Reason, Severity, SourceName};
-use shared_release::{DataKey, Release};
+use shared_release::Release;
 
+use crate::charts::{Charted, WantedCharts};
+use crate::keys::HubKeys;
+use crate::mounts::{RemoteBase, mounts_for};
 use crate::picture::Trouble;
 
 /// The tree of a source at the revision that is planned.
@@ -20,6 +23,22 @@ use crate::picture::Trouble;
 pub(crate) struct Revised {
     pub(crate) revision: shared_model::Revision,
     pub(crate) tree: Arc<dyn SourceTree>,
+}
+
+/// All sources, as they are planned.
+pub(crate) struct Sources {
+    /// Which holds the fleet repository.
+    pub(crate) fleet: SourceName,
+    pub(crate) trees: BTreeMap<SourceName, Revised>,
+    pub(crate) remote_bases: Arc<Vec<RemoteBase>>,
+    /// Charts from repositories.
+    pub(crate) charts: BTreeMap<Mount, Charted>,
+    /// Which of them each app asks for.
+    pub(crate) wanted: Arc<WantedCharts>,
+    /// What is known about each cluster.
+    pub(crate) facts: BTreeMap<ClusterName, ClusterFacts>,
+    /// The time in seconds since 1970, for certificates of charts.
+    pub(crate) today: i64,
 }
 
 /// What came of an app on a cluster.
@@ -40,9 +59,20 @@ pub(crate) struct Rendering {
     pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
     /// All contents that these results name.
     named: BTreeSet<Digest>,
+    /// When something has to be rendered again although nothing has changed, in seconds since 1970.
+    pub(crate) good_until: Option<i64>,
     /// How many renders were made, and how many results were used again.
     pub(crate) rendered: usize,
     pub(crate) reused: usize,
+}
+
+/// An app that is rendered for one cluster after the other.
+struct Wish<'a> {
+    fleet: &'a Fleet,
+    app: &'a App,
+    project: Option<&'a Project>,
+    /// What it may read beside its own source.
+    mounts: Arc<Mounts>,
 }
 
 /// One remembered result.
@@ -105,29 +135,25 @@ impl Renderer {
     }
 
     /// Renders `fleet` on a thread of its own, whose stack is large enough for every render.
-    pub(crate) async fn run(
-        mut self,
-        fleet: Arc<Fleet>,
-        fleet_source: SourceName,
-        trees: Arc<BTreeMap<SourceName, Revised>>,
-        key: Arc<crate::keys::HubKeys>,
-    ) -> anyhow::Result<(Self, Rendering)> {
+    pub(crate) async fn run(mut self, fleet: Arc<Fleet>, sources: Sources, key: Arc<HubKeys>) -> anyhow::Result<(Self, Rendering)> {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         std::thread::Builder::new().name("render".to_owned()).stack_size(STACK_BYTES).spawn(move || {
-            let rendering = self.render_all(&fleet, &fleet_source, &trees, &key.data);
+            let rendering = self.render_all(&fleet, &sources, &key);
             // If nobody waits any more the hub is ending.
             let _ = sender.send((self, rendering));
         })?;
         Ok(receiver.await?)
     }
 
-    fn render_all(&mut self, fleet: &Fleet, fleet_source: &SourceName, trees: &BTreeMap<SourceName, Revised>, key: &DataKey) -> Rendering {
+    fn render_all(&mut self, fleet: &Fleet, sources: &Sources, key: &HubKeys) -> Rendering {
         let mut rendering = Rendering::default();
         let mut current = BTreeSet::new();
         for app in fleet.apps.values() {
+            let project = app.project.as_ref().and_then(|name| fleet.projects.get(name));
+            let wish = Wish { fleet, app, project, mounts: Arc::new(mounts_for(app, project, sources)) };
             for name in place(fleet, app).clusters {
                 let Some(cluster) = fleet.clusters.get(&name) else { continue };
-                let outcome = self.pair(fleet, app, cluster, fleet_source, trees, key, &mut rendering, &mut current);
+                let outcome = self.pair(&wish, cluster, sources, key, &mut rendering, &mut current);
                 let outcome = outcome.map_err(|trouble| {
                     let reason = trouble.reason.clone();
                     rendering.note(*trouble);
@@ -144,21 +170,19 @@ impl Renderer {
         rendering
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one pair is looked at with everything that its render depends on")]
     fn pair(
         &mut self,
-        fleet: &Fleet,
-        app: &App,
+        wish: &Wish<'_>,
         cluster: &Cluster,
-        fleet_source: &SourceName,
-        trees: &BTreeMap<SourceName, Revised>,
-        key: &DataKey,
+        sources: &Sources,
+        key: &HubKeys,
         rendering: &mut Rendering,
         current: &mut BTreeSet<InputDigest>,
     ) -> Result<Output, Box<Trouble>> {
+        let Wish { fleet, app, project, ref mounts } = *wish;
         let trouble = |reason: Reason| {
             Box::new(Trouble {
-                source: Some(fleet_source.clone()),
+                source: Some(sources.fleet.clone()),
                 app: Some(app.name.clone()),
                 cluster: Some(cluster.name.clone()),
                 place: Some((app.location.file.to_string(), Some((app.location.line, app.location.column)))),
@@ -168,27 +192,29 @@ impl Renderer {
             })
         };
         let resolved = resolve(fleet, app, cluster).map_err(|error| trouble((&error).into()))?;
-        let source = resolved.source.as_ref().unwrap_or(fleet_source);
-        let Some(revised) = trees.get(source) else {
+        let source = resolved.source.as_ref().unwrap_or(&sources.fleet);
+        let Some(revised) = sources.trees.get(source) else {
             let message = format!("the source {source} is not configured on this hub, or was never fetched");
             return Err(trouble(Reason::new(Severity::Error, "SourceNotAvailable", message)));
         };
-        let reader = Reader::new(&*revised.tree, Budget::RENDER);
+        let tree = MountedTree::new(revised.tree.clone(), mounts.clone());
+        let reader = Reader::new(&tree, Budget::RENDER);
         let choice = choose_path(&resolved, &reader).map_err(|error| trouble((&error).into()))?;
-        let input = RenderInput::of(&resolved, choice.path.clone(), ClusterFacts::default());
+        let facts = sources.facts.get(&cluster.name).cloned().unwrap_or_default();
+        let input = RenderInput::of(&resolved, choice.path.clone(), facts);
+        let input = input.map(|input| input.with_chance(key.chance.clone(), sources.today));
         let input =
             input.map_err(|error| trouble(Reason::new(Severity::Error, "InvalidValue", format!("postBuild.substitute: {error}"))))?;
         let place_of = |file: Option<(TreePath, Option<u32>)>, reason: Reason| {
             let place = file.map(|(file, line)| (file.to_string(), line.map(|line| (line, 1))));
             Box::new(Trouble { source: Some(source.clone()), place, ..*trouble(reason) })
         };
-        let project = app.project.as_ref().and_then(|name| fleet.projects.get(name));
         let cached = self.cache.entry(app.name.clone()).or_default();
         let found = cached.iter().position(|cached| {
             cached.used.agree(&cached.input, &input)
                 && cached.app == *app
                 && cached.project.as_ref() == project
-                && cached.read_set.still_holds(&*revised.tree)
+                && cached.read_set.still_holds(&tree)
         });
         let cached = match found {
             Some(position) => {
@@ -197,8 +223,7 @@ impl Renderer {
             }
             None => {
                 rendering.rendered += 1;
-                let tree_id = tree_id(&*revised.tree);
-                let digest = InputDigest::of(&tree_id, &cluster.name, &resolved.vars, &input);
+                let digest = InputDigest::of(&tree.identity(), &cluster.name, &resolved.vars, &input);
                 current.insert(digest);
                 if !self.quarantine.note(digest, &app.name) {
                     let message =
@@ -206,11 +231,11 @@ impl Renderer {
                     return Err(trouble(Reason::new(Severity::Error, "Quarantined", message)));
                 }
                 self.write_quarantine();
-                let outcome = render(&input, &*revised.tree, &self.builds);
+                let outcome = render(&input, &tree, &self.builds);
                 self.quarantine.clear(&digest);
                 let result = match outcome.result {
                     Ok(rendered) => permitted(project, &rendered.objects).map_err(&trouble).and_then(|()| {
-                        assemble(app, resolved.namespace.as_deref(), &rendered.objects, &key.app_key(&app.name))
+                        assemble(app, resolved.namespace.as_deref(), &rendered.objects, &key.data.app_key(&app.name))
                             .map(Shared::from)
                             .map_err(|errors| trouble(first_of(&errors)))
                     }),
@@ -238,6 +263,7 @@ impl Renderer {
         for warning in &cached.warnings {
             rendering.note(warning.clone());
         }
+        rendering.good_until = [rendering.good_until, cached.used.charts.good_until].into_iter().flatten().min();
         let assembled = cached.result.as_ref().map_err(Clone::clone)?;
         for (digest, bytes) in &assembled.blobs {
             rendering.named.insert(*digest);
@@ -268,13 +294,6 @@ impl Renderer {
         if let Err(error) = written {
             tracing::warn!(%error, "the quarantine could not be written");
         }
-    }
-}
-
-fn tree_id(tree: &dyn SourceTree) -> hub_tree::ContentId {
-    match tree.entry(&TreePath::root()) {
-        hub_tree::Lookup::Found(entry) => entry.id,
-        hub_tree::Lookup::Absent | hub_tree::Lookup::Unreadable(_) => hub_tree::ContentId::new(&[]),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::fields::{Fields, Reading, Spot, node_of, read_all};
 use crate::files::{Content, Form};
 use crate::generate::Arguments;
 use crate::generate::config_map::config_map;
+use crate::generate::helm_chart::{Globals, HelmChart};
 use crate::generate::iam_policy::iam_policy;
 use crate::generate::secret::secret;
 use crate::kustomization::{Patch, ReplacementEntry};
@@ -155,7 +156,7 @@ pub(crate) fn strategic_patches(entries: &[Spot<String>], loader: &Loader<'_>, h
             let file = loader.file(&entry.value, "patchesStrategicMerge").map_err(|reason| Fault::at(entry.line, reason))?;
             loader.resources(&file)?
         };
-        patches.extend(resources.into_iter().map(|resource| resource.value));
+        patches.extend(resources.iter().map(|resource| resource.value.clone()));
     }
     if patches.is_empty() {
         let names: Vec<&str> = entries.iter().map(|entry| entry.value.lines().next().unwrap_or_default()).collect();
@@ -172,7 +173,11 @@ pub(crate) fn replacements(entries: &[ReplacementEntry], loader: &Loader<'_>) ->
         match entry {
             ReplacementEntry::Inline(replacement) => replacements.push(replacement.clone()),
             ReplacementEntry::File(path) => {
-                let Some((file, node)) = document(loader, path, "a replacement's path")? else { continue };
+                let nothing = || {
+                    let problem = format!("there is none in {}; remove the entry", path.value);
+                    Fault::at(path.line, Reason::Replacement { problem })
+                };
+                let (file, node) = document(loader, path, "a replacement's path")?.ok_or_else(nothing)?;
                 let nodes = match &node.content {
                     Yaml::List(items) => items.as_slice(),
                     _ => std::slice::from_ref(&node),
@@ -185,6 +190,18 @@ pub(crate) fn replacements(entries: &[ReplacementEntry], loader: &Loader<'_>) ->
         }
     }
     Ok(Replacements { replacements })
+}
+
+/// The chart that `resource` configures, if it is the generator of charts.
+pub(crate) fn chart(resource: &Resource) -> Result<Option<(Globals, HelmChart)>, Fault> {
+    if resource.kind() != "HelmChartInflationGenerator" {
+        return Ok(None);
+    }
+    refuse_foreign(resource)?;
+    let node = node_of(&resource.value, resource.place.line);
+    let mut fields = Fields::of(&node, "a generator", Reading::Lenient)?;
+    let chart = Globals::read(&mut fields).and_then(|globals| Ok((globals, HelmChart::read(&mut fields)?)));
+    chart.map(Some).map_err(|fault| fault.in_file(&resource.place.file))
 }
 
 /// Makes the object of a generator that is configured by `resource`.

@@ -1,6 +1,7 @@
 //! Resources out of a text: every document is an object with a kind and a name, and lists are taken apart.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
 
 use hub_tree::TreePath;
 use shared_manifest::{InvalidObject, Tree, YamlBudget, YamlMode, YamlProblem, parse_trees};
@@ -20,16 +21,24 @@ pub(crate) struct Parsed {
     line: u32,
     /// As `size` counts them.
     bytes: usize,
+    /// The resource that it is in the first place that asked: builds that read the file again get the same one in memory.
+    resource: OnceLock<Arc<Resource>>,
 }
 
 impl Parsed {
     pub(crate) fn into_tree(self) -> Tree {
         self.tree
     }
+
+    fn at(&self, file: &TreePath, line: u32) -> Arc<Resource> {
+        let new = || Arc::new(Resource::new(self.tree.clone(), self.bytes, Place { file: file.clone(), line }));
+        let known = self.resource.get_or_init(new);
+        if known.place.line == line && known.place.file == *file { known.clone() } else { new() }
+    }
 }
 
 /// The resources in `text`, which stands in `file`. `first_line` is the line of the text's first line there, less one.
-pub(crate) fn read_resources(text: &str, file: &TreePath, first_line: u32) -> Result<Vec<Resource>, Fault> {
+pub(crate) fn read_resources(text: &str, file: &TreePath, first_line: u32) -> Result<Vec<Arc<Resource>>, Fault> {
     let in_file = |mut fault: Fault| {
         fault.line = fault.line.map(|line| line + first_line);
         fault.in_file(file)
@@ -37,10 +46,9 @@ pub(crate) fn read_resources(text: &str, file: &TreePath, first_line: u32) -> Re
     Ok(placed(&parse_resources(text).map_err(in_file)?, file, first_line))
 }
 
-/// Copies of what was parsed, as resources of `file`.
-pub(crate) fn placed(parsed: &[Parsed], file: &TreePath, first_line: u32) -> Vec<Resource> {
-    let place = |line| Place { file: file.clone(), line: line + first_line };
-    parsed.iter().map(|parsed| Resource::new(parsed.tree.clone(), parsed.bytes, place(parsed.line))).collect()
+/// What was parsed, as resources of `file`.
+pub(crate) fn placed(parsed: &[Parsed], file: &TreePath, first_line: u32) -> Vec<Arc<Resource>> {
+    parsed.iter().map(|parsed| parsed.at(file, parsed.line + first_line)).collect()
 }
 
 /// The resources in `text`.
@@ -48,8 +56,10 @@ pub(crate) fn parse_resources(text: &str) -> Result<Vec<Parsed>, Fault> {
     refuse_separators(text)?;
     let documents = parse_trees(text, YamlMode::Kustomize, YamlBudget::MANIFEST)?;
     let mut documents: VecDeque<(Tree, u32)> = documents.into_iter().map(|document| (document.tree, document.line)).collect();
-    // A file that is one List is replaced by its items; any other list's items go to the end, through JSON.
+    // A file that is one List, without a separator even beside nothing, is replaced by its items; any other list's items go to the end, through
+    // JSON.
     if documents.len() == 1
+        && separators(text).next().is_none()
         && let Some((list, line)) = documents.front()
         && matches!(text_of(list, "kind"), "List" | "ResourceList")
         && let Some(items) = list["items"].as_list()
@@ -74,7 +84,7 @@ pub(crate) fn parse_resources(text: &str) -> Result<Vec<Parsed>, Fault> {
                 documents.extend(items.iter().map(|item| (through_json(item).unwrap_or_else(|| item.clone()), line)));
             }
             Some(Tree::Null(_)) if is_list => {}
-            _ => resources.push(Parsed { bytes: size(&tree), tree, line }),
+            _ => resources.push(Parsed { bytes: size(&tree), tree, line, resource: OnceLock::new() }),
         }
     }
     Ok(resources)
@@ -95,16 +105,19 @@ pub(crate) fn first_is_empty(text: &str) -> bool {
 
 /// Refuses `---` with anything but a comment behind it, as kustomize does from the second line on.
 fn refuse_separators(text: &str) -> Result<(), Fault> {
-    for (place, _) in text.match_indices("\n---") {
-        let rest = text[place + 4..].lines().next().unwrap_or_default().trim();
-        let is_whole_line = text[place + 4..].contains('\n');
-        if is_whole_line && !rest.is_empty() && !rest.starts_with('#') {
+    for (place, rest) in separators(text) {
+        if !rest.is_empty() && !rest.starts_with('#') {
             let line = u32::try_from(text[..=place].bytes().filter(|byte| *byte == b'\n').count() + 1).unwrap_or(0);
             let problem = YamlProblem::Syntax { message: "`---` separates documents and stands alone in its line".to_owned() };
             return Err(Reason::Yaml(shared_manifest::YamlError { line, column: 1, problem }).into());
         }
     }
     Ok(())
+}
+
+/// The lines after the first that begin with `---` and end in a line break: where the break before each stands, and what follows the dashes.
+fn separators(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.match_indices("\n---").filter_map(|(place, _)| Some((place, text[place + 4..].split_once('\n')?.0.trim())))
 }
 
 fn text_of<'a>(tree: &'a Tree, field: &str) -> &'a str {

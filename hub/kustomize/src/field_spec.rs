@@ -3,12 +3,13 @@
 use std::cmp::Ordering;
 use std::sync::{Arc, OnceLock};
 
-use shared_manifest::{Text, Tree};
+use shared_manifest::{Text, Tree, TreeMap};
 
+use crate::facts::{Facts, Name, Question, References};
 use crate::fields::Fields;
 use crate::id::{Gvk, Id, Kind};
 use crate::problem::{Fault, Reason};
-use crate::value::{field, split_path, type_of};
+use crate::value::{field, raw_text, split_path, type_of};
 
 /// The most field specifications of one transformer: each that is added is compared with all others, and 4,000 are 16 million comparisons.
 const SPEC_LIMIT: usize = 4_000;
@@ -148,7 +149,13 @@ enum Stop {
 fn walk(value: &mut Tree, segments: &[Segment], create: Create, visitor: &mut dyn Visitor) -> Result<(), Stop> {
     let Some((segment, rest)) = segments.split_first() else { return visitor.visit(value).map_err(Stop::Refused) };
     if let Tree::List(items) = value {
-        return Arc::make_mut(items).iter_mut().try_for_each(|item| walk(item, segments, create, visitor));
+        // What nothing is done to stays shared.
+        for index in 0..items.len() {
+            if leads(&items[index], segments, create, visitor) {
+                walk(&mut Arc::make_mut(items)[index], segments, create, visitor)?;
+            }
+        }
+        return Ok(());
     }
     let Segment { name, is_list } = segment;
     let fields = match value {
@@ -249,35 +256,67 @@ impl Paths {
         here.ends.push(number);
     }
 
-    /// Marks the paths that lead to something that `wants` says yes to, and those that cannot be followed.
-    pub(crate) fn mark(&self, value: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
-        if !self.ends.is_empty() && self.ends.iter().any(|end| !marks[*end]) && wants(value) {
-            self.ends.iter().for_each(|end| marks[*end] = true);
+    /// Finds the names at the ends of the paths, and the paths that cannot be followed. `set` is the number of the set of paths that these are
+    /// the whole or a part of; no two sets have the same.
+    pub(crate) fn find(&self, set: u64, value: &Tree, found: &mut Vec<Name>) {
+        if !self.ends.is_empty() {
+            self.find_names(value, found);
         }
+        if !self.next.is_empty() {
+            self.find_below(set, value, found);
+        }
+    }
+
+    /// The names in what stands at an end: a name, a map with one, or a list of those.
+    fn find_names(&self, value: &Tree, found: &mut Vec<Name>) {
+        let name = match value {
+            Tree::Null(_) => return,
+            Tree::List(items) => {
+                for item in items.iter() {
+                    if item.is_list() { self.end(None, found) } else { self.find_names(item, found) }
+                }
+                return;
+            }
+            Tree::Map(fields) => fields.get("name").map(raw_text),
+            scalar => Some(raw_text(scalar)),
+        };
+        self.end(name.as_ref(), found);
+    }
+
+    fn end(&self, name: Option<&Text>, found: &mut Vec<Name>) {
+        found.extend(self.ends.iter().map(|end| Name { path: *end, name: name.cloned() }));
+    }
+
+    /// Follows the paths into a value, or into the items of a list, which are no ends of a path that ends at the list.
+    fn find_below(&self, set: u64, value: &Tree, found: &mut Vec<Name>) {
         match value {
-            _ if self.next.is_empty() => {}
             Tree::Null(_) => {}
-            Tree::List(items) => items.iter().for_each(|item| self.mark_below(item, wants, marks)),
-            _ => self.mark_map(value, wants, marks),
+            Tree::List(items) => items.iter().for_each(|item| self.find_below(set, item, found)),
+            Tree::Map(map) => {
+                let paths = (set, std::ptr::from_ref(self).addr());
+                let own = || {
+                    let mut own = Vec::new();
+                    self.find_in_map(set, map, &mut own);
+                    References { paths, found: own.into() }
+                };
+                match Facts::of(map, Question::References)
+                    .map(|facts| facts.references.get_or_init(own))
+                    .filter(|known| known.paths == paths)
+                {
+                    Some(known) => found.extend_from_slice(&known.found),
+                    None => self.find_in_map(set, map, found),
+                }
+            }
+            _ => self.next.iter().for_each(|(_, paths)| paths.give_up(found)),
         }
     }
 
-    /// As `mark`, for an item of a list, which is no end of a path that ends at the list.
-    fn mark_below(&self, item: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
-        match item {
-            Tree::Null(_) => {}
-            Tree::List(items) => items.iter().for_each(|item| self.mark_below(item, wants, marks)),
-            _ => self.mark_map(item, wants, marks),
-        }
-    }
-
-    fn mark_map(&self, value: &Tree, wants: &dyn Fn(&Tree) -> bool, marks: &mut [bool]) {
-        let Tree::Map(map) = value else { return self.next.iter().for_each(|(_, paths)| paths.mark_all(marks)) };
+    fn find_in_map(&self, set: u64, map: &TreeMap, found: &mut Vec<Name>) {
         let mut next = self.next.as_slice();
         if let Some(((name, paths), rest)) = next.split_first()
             && name.is_empty()
         {
-            paths.mark_all(marks);
+            paths.give_up(found);
             next = rest;
         }
         // Both are in order: one way through both finds what is in both.
@@ -288,9 +327,9 @@ impl Paths {
                 Ordering::Less => field = fields.next(),
                 Ordering::Greater => next = rest,
                 Ordering::Equal => {
-                    paths.mark(value, wants, marks);
+                    paths.find(set, value, found);
                     if value.is_null() {
-                        paths.mark_all(marks);
+                        paths.give_up(found);
                     }
                     (field, next) = (fields.next(), rest);
                 }
@@ -298,9 +337,10 @@ impl Paths {
         }
     }
 
-    fn mark_all(&self, marks: &mut [bool]) {
-        self.ends.iter().for_each(|end| marks[*end] = true);
-        self.next.iter().for_each(|(_, paths)| paths.mark_all(marks));
+    /// Notes all paths as ones that cannot be followed.
+    fn give_up(&self, found: &mut Vec<Name>) {
+        self.end(None, found);
+        self.next.iter().for_each(|(_, paths)| paths.give_up(found));
     }
 }
 

@@ -1,6 +1,6 @@
-//! Files as they were parsed, kept by the identity of their content, and what included kustomizations came to, kept with all that was learned on
-//! the way; shared by builds and threads: a rebuild does again what has changed, and a hundred variants of one base build it once. What
-//! files mean is left to who reads them.
+//! Files as they were parsed, kept by the identity of their content, and what kustomizations came to, kept with all that was learned on the way;
+//! shared by builds and threads: a rebuild does again what has changed, and a hundred variants of one base build it once. What files mean is
+//! left to who reads them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hub_tree::{ContentId, TreePath};
 
 use crate::base::Base;
+use crate::conclusion::Concluded;
 use crate::documents::Parsed;
 use crate::kustomization::Noted;
+use crate::made::Made;
 use crate::transform::patch::Body;
 
 /// Parsed files and built bases, bounded. Which of them are there never changes what a build gives.
@@ -34,6 +36,11 @@ struct Generations {
 enum Key {
     File(ContentId, Form),
     Base(BaseKey),
+    /// What transformers made: by directory, the address of the kustomization that asks for them, and the number of the run in it.
+    Made(TreePath, usize, usize),
+    Concluded(TreePath, usize),
+    /// A kustomization that was built in a directory.
+    Built(TreePath, usize),
 }
 
 /// What a base is kept by: one for each of the states that decide what it comes to, besides what it reads.
@@ -69,13 +76,16 @@ pub(crate) enum Content {
     Kustomization(Arc<Noted>),
     Patch(Arc<Body>),
     Base(Arc<Base>),
+    Made(Arc<Made>),
+    Concluded(Arc<Concluded>),
 }
 
 /// What a file weighs besides its bytes: its keys and the nodes of the maps that it is in.
 const ENTRY_BYTES: usize = 512;
 
 impl Files {
-    /// Keeps files of up to `limit` bytes in all; their trees take about four times as much memory.
+    /// Keeps files of up to `limit` bytes in all; their trees take about four times as much memory, and six times once they are printed again and
+    /// again.
     pub fn new(limit: usize) -> Self {
         Self { with_bases: true, generation_bytes: limit / 2, generations: Mutex::default() }
     }
@@ -101,6 +111,45 @@ impl Files {
     /// Keeps a base of about `bytes` bytes.
     pub(crate) fn put_base(&self, key: BaseKey, bytes: usize, base: Base) {
         self.keep(Key::Base(key), Entry { bytes, content: Content::Base(Arc::new(base)) });
+    }
+
+    /// Whether `of` was built in `directory` before; it is now. What is built once and never again is not worth remembering.
+    pub(crate) fn is_built_again(&self, directory: &TreePath, of: &Arc<Noted>) -> bool {
+        let key = Key::Built(directory.clone(), Arc::as_ptr(of).addr());
+        if self.find(key.clone()).is_some() {
+            return true;
+        }
+        // Held with it, no other kustomization takes its place in memory.
+        self.keep(key, Entry { bytes: 0, content: Content::Kustomization(of.clone()) });
+        false
+    }
+
+    /// What the run numbered `run` of the transformers of `of`, in `directory`, made last.
+    pub(crate) fn made(&self, directory: &TreePath, of: &Arc<Noted>, run: usize) -> Option<Arc<Made>> {
+        match self.find(Key::Made(directory.clone(), Arc::as_ptr(of).addr(), run))? {
+            (Content::Made(made), _) => Some(made),
+            _ => None,
+        }
+    }
+
+    /// Keeps what a run of transformers made.
+    pub(crate) fn put_made(&self, directory: &TreePath, of: &Arc<Noted>, run: usize, made: Made) {
+        let entry = Entry { bytes: made.bytes(), content: Content::Made(Arc::new(made)) };
+        self.keep(Key::Made(directory.clone(), Arc::as_ptr(of).addr(), run), entry);
+    }
+
+    /// How the build of `of` in `directory` was concluded last.
+    pub(crate) fn concluded(&self, directory: &TreePath, of: &Arc<Noted>) -> Option<Arc<Concluded>> {
+        match self.find(Key::Concluded(directory.clone(), Arc::as_ptr(of).addr()))? {
+            (Content::Concluded(concluded), _) => Some(concluded),
+            _ => None,
+        }
+    }
+
+    /// Keeps how a build was concluded.
+    pub(crate) fn put_concluded(&self, directory: &TreePath, of: &Arc<Noted>, concluded: Concluded) {
+        let entry = Entry { bytes: concluded.bytes(), content: Content::Concluded(Arc::new(concluded)) };
+        self.keep(Key::Concluded(directory.clone(), Arc::as_ptr(of).addr()), entry);
     }
 
     /// The file with this content, if it is there, and its length in bytes.

@@ -8,6 +8,7 @@ use shared_manifest::Node;
 use crate::config::specs;
 use crate::field_spec::FieldSpecs;
 use crate::fields::{Fields, Reading, Spot, read_all};
+use crate::generate::helm_chart::{Globals, HelmChart};
 use crate::generate::{Arguments, Options};
 use crate::problem::{Fault, Reason};
 use crate::selector::Selector;
@@ -33,6 +34,8 @@ pub(crate) struct Kustomization {
     pub(crate) config_maps: Vec<Arguments>,
     /// With the type of each.
     pub(crate) secrets: Vec<(Arguments, String)>,
+    pub(crate) charts: Vec<HelmChart>,
+    pub(crate) chart_globals: Globals,
     pub(crate) generator_options: Options,
     pub(crate) name_prefix: String,
     pub(crate) name_suffix: String,
@@ -146,17 +149,11 @@ impl ReplacementEntry {
     }
 }
 
-/// Fields that kustomize knows and this build does not carry out.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("helmCharts", "charts are not inflated here; render the chart into manifests and list those"),
-    ("helmGlobals", "charts are not inflated here; render the chart into manifests and list those"),
-    ("helmChartInflationGenerator", "charts are not inflated here; render the chart into manifests and list those"),
-];
-
 /// Fields that kustomize calls deprecated, and what stands for them.
 const DEPRECATED: &[(&str, &str)] = &[
     ("bases", "resources"),
     ("commonLabels", "labels"),
+    ("helmChartInflationGenerator", "helmCharts"),
     ("imageTags", "images"),
     ("patchesJson6902", "patches"),
     ("patchesStrategicMerge", "patches"),
@@ -170,11 +167,6 @@ impl Kustomization {
         let is_component = read_header(&mut fields)?;
         if !fields.says_anything_but(&["apiVersion", "kind"]) {
             return Err(Fault::at(node.line, Reason::EmptyKustomization));
-        }
-        for (field, why) in UNSUPPORTED {
-            if let Some(node) = fields.take(field) {
-                return Err(Fault::at(node.line, Reason::Unsupported { what: (*field).to_owned(), why }));
-            }
         }
         for (field, instead) in DEPRECATED {
             if fields.take(field).is_some() {
@@ -191,6 +183,12 @@ impl Kustomization {
         let mut images = fields.each("images", "an image", Image::read)?;
         images.extend(fields.each("imageTags", "an image", Image::read)?);
         let read_secret = |fields: &mut Fields<'_>| Ok((Arguments::read(fields)?, fields.text("type")?));
+        let mut charts = fields.each("helmCharts", "a chart", HelmChart::read)?;
+        let mut chart_globals = fields.nested("helmGlobals", "helmGlobals", Globals::read)?.unwrap_or_default();
+        for (chart, globals) in fields.each("helmChartInflationGenerator", "a chart", HelmChart::read_old)? {
+            charts.push(chart);
+            chart_globals = globals.over(chart_globals);
+        }
         let kustomization = Self {
             is_component,
             openapi,
@@ -203,6 +201,8 @@ impl Kustomization {
             validators: fields.texts("validators")?,
             config_maps: fields.each("configMapGenerator", "a ConfigMap generator", Arguments::read)?,
             secrets: fields.each("secretGenerator", "a Secret generator", read_secret)?,
+            charts,
+            chart_globals,
             generator_options: fields.nested("generatorOptions", "generator options", Options::read)?.unwrap_or_default(),
             name_prefix: fields.text("namePrefix")?,
             name_suffix: fields.text("nameSuffix")?,

@@ -5,23 +5,30 @@
 //! asked for, through the generators in `generate` and the transformers in `transform`, which go by the field specifications in `config`;
 //! at the end come hashes, references by name, variables and the order.
 //!
-//! Not carried out, and refused by name: remote bases, plugins that are programs, `helmCharts`, replacements inside of YAML that is itself a
+//! Directories of other repositories are read where the tree has them mounted, and refused elsewhere.
+//!
+//! Not carried out, and refused by name: plugins that are programs, `helmCharts`, replacements inside of YAML that is itself a
 //! text and holds comments, brackets or folded texts, and the hash of a generated object that a patch has given another kind.
 //!
 //! Known to differ, because it takes sources that nobody writes on purpose: blanks that a strategic merge puts where the old object stands in
-//! braces or brackets (kustomize prints empty texts); words of YAML 1.1 such as `on` without quotes, once a strategic merge has passed them;
-//! infinities, dates and integers beyond 64 bits in labels, in annotations or in an object out of a `List`; scalars without a type (made by a
-//! replacement) before another replacement or variables; keys twice in one map of a patch, and keys that YAML 1.1 takes for booleans; items
-//! that lack one of the two keys by which a list of ports is joined, beside one that is deleted; patches that may change kinds and name no
-//! apiVersion, for several targets; files of replacements that begin with an empty document. `e2e/oracle` leaves most of these out.
+//! braces or brackets (kustomize prints empty texts); infinities, dates and integers beyond 64 bits in labels, in annotations or in an object out
+//! of a `List`; scalars without a type (made by a replacement) before another replacement or variables; keys twice in one map of a patch, and keys
+//! that YAML 1.1 takes for booleans; items that lack one of the two keys by which a list of ports is joined, beside one that is deleted; patches
+//! that may change kinds and name no apiVersion, for several targets; files of replacements that begin with an empty document and go on; variables
+//! in generated literals. `e2e/oracle` leaves most of these out.
 //!
-//! Values are [`Tree`]s: what no transformer changes stays shared with the parsed file, which [`Files`] keeps for other builds.
+//! Values are [`Tree`]s: what no transformer changes stays shared with the parsed file, which [`Files`] keeps for other builds. So is what costs
+//! time and can be known again: what a base comes to (`base`), what transformers make of an object that is the same in memory (`made`), how a
+//! build ends whose objects are called as before (`conclusion`), and what a walk through a part of an object finds (`facts`). Nothing of it shows:
+//! `e2e/oracle` changes kustomizations at random and compares with builds that know nothing.
 
 mod base;
+mod conclusion;
 mod config;
 mod configure;
 mod documents;
 mod embedded;
+mod facts;
 mod field_spec;
 mod fields;
 mod files;
@@ -31,9 +38,11 @@ mod json;
 mod kustomization;
 mod layers;
 mod loader;
+mod made;
 mod merge;
 mod origin;
 mod problem;
+mod remote;
 mod resource;
 mod resources;
 mod selector;
@@ -42,10 +51,12 @@ mod transform;
 mod value;
 
 use hub_tree::{Reader, TreePath};
-use shared_manifest::{Object, Tree, write_yaml_documents};
+use shared_manifest::{Object, Tree, write_yaml_documents, write_yaml_documents_and_keep};
 
 pub use files::Files;
+pub use generate::helm_chart::{ChartRequest, ChartValues, Inflate, ManifestText};
 pub use layers::{ImageLayer, Layers, PatchLayer, PatchSelector};
+pub use loader::without_first_use;
 pub use problem::{BuildError, Reason, Warning};
 pub use resource::Place;
 
@@ -76,6 +87,8 @@ pub struct BuildOptions<'a> {
     pub load_restriction: LoadRestriction,
     /// Parsed files and built bases to share with other builds; without them a build shares its files with itself only.
     pub files: Option<&'a Files>,
+    /// Who renders the charts of `helmCharts`; without it they are refused.
+    pub charts: Option<&'a dyn Inflate>,
     /// What is laid over the kustomization. With it a directory without a kustomization is built too, with all YAML files in and below it.
     pub layers: Option<&'a Layers>,
 }
@@ -89,13 +102,19 @@ pub struct Built {
     pub places: Vec<Place>,
     /// What is allowed and worth a look.
     pub warnings: Vec<Warning>,
+    /// Whether other builds share files with this one, and so may print the same.
+    is_shared: bool,
 }
 
 impl Built {
     /// The text that `kustomize build` prints.
     pub fn to_yaml(&self) -> String {
         let mut text = String::new();
-        write_yaml_documents(&self.trees, &mut text);
+        if self.is_shared {
+            write_yaml_documents_and_keep(&self.trees, &mut text);
+        } else {
+            write_yaml_documents(&self.trees, &mut text);
+        }
         text
     }
 
@@ -123,6 +142,24 @@ const OWN_FILES_LIMIT: usize = 100 << 20;
 /// # Errors
 /// What is wrong, with file, line where known, and the kustomizations that led there.
 pub fn build(reader: &Reader<'_>, dir: &TreePath, options: &BuildOptions<'_>) -> Result<Built, BuildError> {
+    run(reader, dir, options, |build, loader| build.run(loader, options.layers))
+}
+
+/// Lays the layers of `options` over `manifests`, as over a kustomization in the directory `dir` that lists them and says nothing else.
+///
+/// # Errors
+/// As [`build`].
+pub fn overlay(reader: &Reader<'_>, dir: &TreePath, manifests: &[ManifestText], options: &BuildOptions<'_>) -> Result<Built, BuildError> {
+    let nothing = Layers::default();
+    run(reader, dir, options, |build, loader| build.run_over(manifests, options.layers.unwrap_or(&nothing), loader))
+}
+
+fn run(
+    reader: &Reader<'_>,
+    dir: &TreePath,
+    options: &BuildOptions<'_>,
+    run: impl FnOnce(&mut Build, Loader<'_>) -> Result<Vec<(Tree, Place)>, Fault>,
+) -> Result<Built, BuildError> {
     let own_files;
     let files = match options.files {
         Some(files) => files,
@@ -132,12 +169,9 @@ pub fn build(reader: &Reader<'_>, dir: &TreePath, options: &BuildOptions<'_>) ->
         }
     };
     let mut build = Build::default();
-    let root_only = options.load_restriction == LoadRestriction::RootOnly;
-    let built = Loader::new(reader, files, dir, root_only)
-        .and_then(|loader| build.run(loader, options.layers))
-        .map_err(|fault| error(fault, dir))?;
+    let built = Loader::new(reader, files, dir, options).and_then(|loader| run(&mut build, loader)).map_err(|fault| error(fault, dir))?;
     let (trees, places) = built.into_iter().unzip();
-    Ok(Built { trees, places, warnings: build.warnings })
+    Ok(Built { trees, places, warnings: build.warnings, is_shared: options.files.is_some() })
 }
 
 fn error(fault: Fault, dir: &TreePath) -> BuildError {

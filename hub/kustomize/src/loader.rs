@@ -4,14 +4,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use hub_tree::{ContentId, EntryKind, ReadError, Reader, TreePath};
+use hub_tree::{ContentId, EntryKind, MountRefusal, ReadError, Reader, TreePath};
 use shared_manifest::{Node, YamlBudget, YamlError, YamlMode, YamlProblem, parse_yaml_spanned};
 
 use crate::documents::{first_is_empty, parse_resources, placed};
 use crate::files::{BaseKey, Content, Files, Form};
+use crate::generate::helm_chart::Inflate;
 use crate::kustomization::{Kustomization, Noted};
 use crate::problem::{Fault, Reason};
+use crate::remote::{Remote, refusal};
 use crate::resource::Resource;
+use crate::{BuildOptions, LoadRestriction};
 
 /// How many kustomizations may include each other: kustomize has no limit, and the deepest of the corpora that we know is 9.
 const DEPTH_LIMIT: usize = 64;
@@ -41,6 +44,8 @@ pub(crate) struct File {
 pub(crate) struct Loader<'a> {
     pub(crate) reader: &'a Reader<'a>,
     pub(crate) files: &'a Files,
+    /// Who renders charts; without it they are refused.
+    pub(crate) charts: Option<&'a dyn Inflate>,
     pub(crate) root: TreePath,
     /// The directories on the way here, this one last.
     visited: Vec<TreePath>,
@@ -50,10 +55,11 @@ pub(crate) struct Loader<'a> {
 
 impl<'a> Loader<'a> {
     /// The view from the directory `root`, through symlinks.
-    pub(crate) fn new(reader: &'a Reader<'a>, files: &'a Files, root: &TreePath, root_only: bool) -> Result<Self, Fault> {
+    pub(crate) fn new(reader: &'a Reader<'a>, files: &'a Files, root: &TreePath, options: &BuildOptions<'a>) -> Result<Self, Fault> {
+        let (charts, root_only) = (options.charts, options.load_restriction == LoadRestriction::RootOnly);
         match reader.entry(root).map_err(Reason::Read)? {
             Some((real, entry)) if entry.kind == EntryKind::Directory => {
-                Ok(Self { reader, files, visited: vec![real.clone()], root: real, root_only })
+                Ok(Self { reader, files, charts, visited: vec![real.clone()], root: real, root_only })
             }
             _ => Err(Fault::from(Reason::Missing { path: root.clone(), field: "the path to build" }).in_file(root)),
         }
@@ -61,11 +67,29 @@ impl<'a> Loader<'a> {
 
     /// What `written` in the list `field` leads to.
     pub(crate) fn resource(&self, written: &str, field: &'static str) -> Result<Found<'a>, Reason> {
+        if is_url(written) {
+            return self.remote(written, field).map(Found::Directory);
+        }
         let path = self.path(written)?;
         match self.reader.entry(&path)? {
             Some((real, entry)) if entry.kind == EntryKind::Directory => self.enter(real).map(Found::Directory),
             Some((real, entry)) => self.admit(path, real, entry.kind, entry.id).map(Found::File),
-            None if looks_remote(written) => Err(Reason::Remote { reference: written.to_owned() }),
+            None if looks_remote(written) => self.remote(written, field).map(Found::Directory),
+            None => Err(Reason::Missing { path, field }),
+        }
+    }
+
+    /// The directory of another repository that `written` refers to, where that is mounted. From there on nothing leads back.
+    fn remote(&self, written: &str, field: &'static str) -> Result<Self, Reason> {
+        let not_offered = || refusal(written, &MountRefusal::NotOffered);
+        let remote = Remote::parse(written).ok_or_else(not_offered)?;
+        let mount = remote.mount().ok_or_else(not_offered)?;
+        let root = self.reader.mount(mount).map_err(|refused| refusal(written, &refused))?;
+        let path = root.join(&remote.path).map_err(ReadError::Path)?;
+        match self.reader.entry(&path)? {
+            Some((real, entry)) if entry.kind == EntryKind::Directory => self.enter(real),
+            Some((real, entry)) if entry.kind == EntryKind::Submodule => Err(ReadError::Submodule { path: real }.into()),
+            Some(_) => Err(Reason::RemoteFile { path }),
             None => Err(Reason::Missing { path, field }),
         }
     }
@@ -101,7 +125,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The resources in a file.
-    pub(crate) fn resources(&self, file: &File) -> Result<Vec<Resource>, Fault> {
+    pub(crate) fn resources(&self, file: &File) -> Result<Vec<Arc<Resource>>, Fault> {
         let parse = |text: &str| parse_resources(text).map(|parsed| Content::Resources(parsed.into()));
         match self.parsed(file, Form::Resources, parse)? {
             Content::Resources(parsed) => Ok(placed(&parsed, &file.path, 0)),
@@ -132,7 +156,7 @@ impl<'a> Loader<'a> {
     /// The path that `written` means here.
     pub(crate) fn path(&self, written: &str) -> Result<TreePath, Reason> {
         if is_url(written) {
-            return Err(Reason::Remote { reference: written.to_owned() });
+            return Err(refusal(written, &MountRefusal::NotOffered));
         }
         Ok(self.root.join(written).map_err(ReadError::Path)?)
     }
@@ -228,13 +252,20 @@ fn parse_with_repeated_keys(text: &str) -> Result<(Vec<Node>, Vec<String>), Yaml
             Ok(documents) => return Ok((documents, notes)),
             Err(error) => error,
         };
-        let YamlProblem::DuplicateKey { key, first_line } = &error.problem else { return Err(error) };
-        let Some(shorter) = without_entry(&text, *first_line, error.column).filter(|_| notes.len() < REPEATED_KEY_LIMIT) else {
+        let Some((shorter, note)) = without_first_use(&text, &error).filter(|_| notes.len() < REPEATED_KEY_LIMIT) else {
             return Err(error);
         };
-        notes.push(format!("line {first_line}: \"{key}\" is set again in line {}, and only the last counts", error.line));
+        notes.push(note);
         text = Cow::Owned(shorter);
     }
+}
+
+/// The text without the first of two equal keys that `error` is about, all lines where they were, and what to say of it: as tools read that take
+/// the last of them. Nothing if it is about something else.
+pub fn without_first_use(text: &str, error: &YamlError) -> Option<(String, String)> {
+    let YamlProblem::DuplicateKey { key, first_line } = &error.problem else { return None };
+    let shorter = without_entry(text, *first_line, error.column)?;
+    Some((shorter, format!("line {first_line}: \"{key}\" is set again in line {}, and only the last counts", error.line)))
 }
 
 /// The text with the lines of a block entry blank that begins in `line` at `column`; nothing if another thing begins there.
@@ -263,5 +294,8 @@ fn is_url(written: &str) -> bool {
 /// What kustomize would try to clone, if nothing of this name is in the tree.
 fn looks_remote(written: &str) -> bool {
     let hosts = ["github.com/", "github.com:", "gitlab.com/", "bitbucket.org/"];
-    written.contains("?ref=") || written.contains(".git") || hosts.iter().any(|host| written.starts_with(host))
+    Remote::parse(written).is_some()
+        || written.contains("?ref=")
+        || written.contains(".git")
+        || hosts.iter().any(|host| written.starts_with(host))
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use crate::remote::Remote;
+
 /// Annotation with the origin of a resource.
 pub(crate) const ORIGIN: &str = "config.kubernetes.io/origin";
 /// Annotation with the transformers that a resource went through.
@@ -11,6 +13,9 @@ pub(crate) const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformat
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Origin {
     pub(crate) path: String,
+    /// The repository, if it is another one, and what was checked out.
+    pub(crate) repo: String,
+    pub(crate) reference: String,
     pub(crate) configured_in: String,
     pub(crate) configured_by: Option<ConfiguredBy>,
 }
@@ -27,6 +32,11 @@ pub(crate) struct ConfiguredBy {
 impl Origin {
     /// The origin of what is at `path` seen from here.
     pub(crate) fn append(&self, path: &str) -> Self {
+        if let Some(Remote { url, path, reference }) = Remote::parse(path) {
+            // The name of the directory that kustomize has not cloned into yet.
+            let path = if path.is_empty() { "notCloned".to_owned() } else { clean_join("", &path) };
+            return Self { path, repo: url, reference: reference.unwrap_or_default(), ..self.clone() };
+        }
         Self { path: clean_join(&self.path, path), ..self.clone() }
     }
 
@@ -34,7 +44,7 @@ impl Origin {
     pub(crate) fn built_in(&self, file: &str, kind: &str) -> Self {
         let configured_by =
             ConfiguredBy { api_version: "builtin".to_owned(), kind: kind.to_owned(), name: String::new(), namespace: String::new() };
-        Self { path: String::new(), configured_in: clean_join(&self.path, file), configured_by: Some(configured_by) }
+        Self { path: String::new(), configured_in: clean_join(&self.path, file), configured_by: Some(configured_by), ..self.clone() }
     }
 
     /// The text of the annotation; each line after `first` begins with `indent`.
@@ -46,6 +56,11 @@ impl Origin {
         };
         if !self.path.is_empty() {
             line(out, "path", &self.path);
+        }
+        for (key, value) in [("repo", &self.repo), ("ref", &self.reference)] {
+            if !value.is_empty() {
+                line(out, key, value);
+            }
         }
         if !self.configured_in.is_empty() {
             line(out, "configuredIn", &self.configured_in);

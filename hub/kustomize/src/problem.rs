@@ -120,12 +120,18 @@ pub enum Reason {
         why: &'static str,
     },
     /// A base or file of another repository.
-    #[error(
-        "\"{reference}\" is remote; nothing is fetched while rendering. Vendor it: copy what it names into this repository and refer to the copy"
-    )]
+    #[error("\"{reference}\" is remote; {why}")]
     Remote {
-        /// As written.
+        /// As written, without a password.
         reference: String,
+        /// Why it is not to be had, and what to do.
+        why: String,
+    },
+    /// A file of another repository where a directory is wanted.
+    #[error("{path} is a file, and a remote base is a directory with a kustomization; name its directory, or vendor the file")]
+    RemoteFile {
+        /// The file.
+        path: TreePath,
     },
     /// Nothing at a path.
     #[error("{path} does not exist; {field} names it")]
@@ -199,6 +205,14 @@ pub enum Reason {
     /// A generator's sources are wrong.
     #[error("generator \"{name}\": {problem}")]
     Generator {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A chart that cannot be rendered.
+    #[error("the chart \"{name}\" in helmCharts: {problem}")]
+    Chart {
         /// Its name.
         name: String,
         /// What is wrong.

@@ -2,6 +2,7 @@
 //! kustomize keeps this memory in annotations; here it stays beside the value, where no patch can lose it.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use hub_tree::TreePath;
 use shared_manifest::{Text, Tree, TreeMap};
@@ -62,12 +63,16 @@ pub(crate) struct Resource {
     pub(crate) shared: Vec<Shared>,
     pub(crate) variables: Vec<String>,
     pub(crate) is_generated: bool,
+    /// Whether a chart has made it, whose namespace it keeps.
+    pub(crate) is_of_chart: bool,
     pub(crate) behavior: Behavior,
     pub(crate) needs_hash: bool,
     /// The hash of the content that it had when its base was kept.
     pub(crate) hashed: Option<Hashed>,
     pub(crate) origin: Option<Origin>,
     pub(crate) transformations: Vec<Origin>,
+    /// The hash of its identity, once somebody has asked for it.
+    hash: OnceLock<u64>,
 }
 
 impl Resource {
@@ -82,12 +87,26 @@ impl Resource {
             shared: Vec::new(),
             variables: Vec::new(),
             is_generated: false,
+            is_of_chart: false,
             behavior: Behavior::Create,
             needs_hash: false,
             hashed: None,
             origin: None,
             transformations: Vec::new(),
+            hash: OnceLock::new(),
         }
+    }
+
+    /// The resource to change: another one, if somebody else holds this one too.
+    pub(crate) fn to_change(resource: &mut Arc<Self>) -> &mut Self {
+        let resource = Arc::make_mut(resource);
+        resource.hash = OnceLock::new();
+        resource
+    }
+
+    /// The hash of its identity.
+    pub(crate) fn hash(&self) -> u64 {
+        *self.hash.get_or_init(|| self.id().hash())
     }
 
     /// What it is called now.
@@ -123,6 +142,18 @@ impl Resource {
         let id = self.id();
         let previous = Previous { kind: id.kind.into(), name: id.name.into(), namespace: id.namespace.into() };
         self.previous.push(previous);
+    }
+
+    /// Whether references by name, and the order, take it as they take the other: it is called what that one is and has the same past. What is
+    /// called by a hash of its content is not like another one.
+    pub(crate) fn is_called_as(&self, other: &Self) -> bool {
+        let is_plain = |resource: &Self| !resource.needs_hash && resource.origin.is_none();
+        is_plain(self) && is_plain(other) && self.has_names_of(other)
+    }
+
+    /// Whether it is and was called what the other is and was.
+    pub(crate) fn has_names_of(&self, other: &Self) -> bool {
+        self.id() == other.id() && (&self.previous, &self.prefixes, &self.suffixes) == (&other.previous, &other.prefixes, &other.suffixes)
     }
 
     /// Whether it is or was called `name`: quicker than looking at whole identities.

@@ -1,6 +1,6 @@
 //! The resources of a build in their order, no two of one identity, and the ways to find some of them.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use shared_manifest::{Tree, TreeMap};
 
@@ -64,6 +64,17 @@ impl Work {
         self.step(other.steps)?;
         self.write(other.written)
     }
+
+    /// The work since `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { steps: self.steps - before.steps, written: self.written - before.written }
+    }
+
+    /// Both, if it is so little that no budget is near; what is near is counted step by step.
+    pub(crate) fn with(self, more: Self) -> Option<Self> {
+        let (steps, written) = (self.steps + more.steps, self.written + more.written);
+        (steps < STEP_LIMIT / 2 && written < WRITTEN_LIMIT / 2).then_some(Self { steps, written })
+    }
 }
 
 /// An ordered set of resources.
@@ -73,39 +84,66 @@ pub(crate) struct Resources {
     pub(crate) schema: Schema,
     /// What has been done to the resources.
     pub(crate) work: Work,
-    list: Vec<Resource>,
+    list: Vec<Arc<Resource>>,
     /// The identities of `list`, while nobody may have changed them: adding one file after the other must not look at all objects each time.
     known: Option<Known>,
 }
 
-/// The places of resources by a hash of their identity; where two hashes are equal, the second is counted up.
+/// The places of resources by the hash of their identity: each plus one in the first free slot from where its hash says, 0 being free.
 #[derive(Debug, Clone, Default)]
-struct Known(BTreeMap<u64, usize>);
+struct Known {
+    slots: Vec<u32>,
+    count: usize,
+}
 
 impl Known {
     /// Notes a resource whose place in `list` is or will be `place`, or gives the one that has its identity.
-    fn add<'l>(&mut self, list: &'l [Resource], resource: &Resource, place: usize) -> Result<(), &'l Resource> {
-        let id = resource.id();
-        let mut hash = id.hash();
-        while let Some(first) = self.0.get(&hash) {
-            if list[*first].id().same(&id) {
-                return Err(&list[*first]);
+    fn add<'l>(&mut self, list: &'l [Arc<Resource>], resource: &Resource, place: usize) -> Result<(), &'l Resource> {
+        if self.slots.len() < 2 * (self.count + 1) {
+            let known: Vec<u32> = self.slots.iter().copied().filter(|slot| *slot > 0).collect();
+            self.slots = vec![0; (4 * (self.count + 1)).next_power_of_two()];
+            for slot in known {
+                let free = self.free_slot(list[slot as usize - 1].hash(), |_| false);
+                self.slots[free] = slot;
             }
-            hash = hash.wrapping_add(1);
         }
-        self.0.insert(hash, place);
+        let hash = resource.hash();
+        let mut found = None;
+        let free = self.free_slot(hash, |slot| {
+            let known = list[slot as usize - 1].as_ref();
+            if known.hash() == hash && known.id().same(&resource.id()) {
+                found = Some(known);
+            }
+            found.is_some()
+        });
+        if let Some(found) = found {
+            return Err(found);
+        }
+        self.slots[free] = u32::try_from(place + 1).unwrap_or(u32::MAX);
+        self.count += 1;
         Ok(())
+    }
+
+    /// The first slot for `hash` that is free, or that `is_it` says yes to.
+    fn free_slot(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> usize {
+        let mask = self.slots.len() - 1;
+        let mut at = usize::try_from(hash >> 32).unwrap_or(0) & mask;
+        while self.slots[at] > 0 && !is_it(self.slots[at]) {
+            at = (at + 1) & mask;
+        }
+        at
     }
 }
 
 impl Resources {
-    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Resource> {
-        self.list.iter()
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = &Resource> {
+        self.list.iter().map(Arc::as_ref)
     }
 
-    pub(crate) fn iter_mut(&mut self) -> std::slice::IterMut<'_, Resource> {
+    /// The resources that `wanted` says, to change.
+    pub(crate) fn iter_mut(&mut self, wanted: impl Fn(&Resource) -> bool) -> impl Iterator<Item = &mut Resource> {
         self.known = None;
-        self.list.iter_mut()
+        some_of(&mut self.list, wanted)
     }
 
     /// Whether what was read and what was written cannot be more than `limit` bytes: what is written stands in up to a dozen places.
@@ -121,55 +159,72 @@ impl Resources {
     }
 
     /// The resources to change, beside the work to count.
-    pub(crate) fn parts_mut(&mut self) -> (&mut [Resource], &mut Work) {
+    pub(crate) fn parts_mut(&mut self) -> (&mut [Arc<Resource>], &mut Work) {
         self.known = None;
         (&mut self.list, &mut self.work)
     }
 
-    /// The resources to change in everything but their identities.
-    pub(crate) fn contents_mut(&mut self) -> &mut [Resource] {
-        &mut self.list
+    /// The resources that `wanted` says, to change in everything but their identities.
+    pub(crate) fn contents_mut(&mut self, wanted: impl Fn(&Resource) -> bool) -> impl Iterator<Item = &mut Resource> {
+        some_of(&mut self.list, wanted)
     }
 
-    pub(crate) fn as_slice(&self) -> &[Resource] {
+    pub(crate) fn as_slice(&self) -> &[Arc<Resource>] {
         &self.list
     }
 
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut Resource {
         self.known = None;
-        &mut self.list[index]
+        Resource::to_change(&mut self.list[index])
+    }
+
+    /// Puts others into the place of all, each with the identity of the one before; `work` is all that was done.
+    pub(crate) fn replace(&mut self, list: Vec<Arc<Resource>>, work: Work) {
+        self.known = None;
+        self.list = list;
+        self.work = work;
+    }
+
+    /// Sets the value of one, which keeps its identity.
+    pub(crate) fn set_value(&mut self, index: usize, value: Tree) {
+        Resource::to_change(&mut self.list[index]).value = value;
+    }
+
+    /// Resources of which each may be another's equal.
+    pub(crate) fn of(list: Vec<Arc<Resource>>, schema: &Schema, work: Work) -> Self {
+        Self { schema: schema.clone(), work, list, known: None }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.list.len()
     }
 
-    pub(crate) fn into_vec(self) -> Vec<Resource> {
+    pub(crate) fn into_vec(self) -> Vec<Arc<Resource>> {
         self.list
     }
 
     /// Puts the resources into another order; `order` holds each index once.
     pub(crate) fn reorder(&mut self, order: &[usize]) {
         self.known = None;
-        let mut slots: Vec<Option<Resource>> = std::mem::take(&mut self.list).into_iter().map(Some).collect();
+        let mut slots: Vec<Option<Arc<Resource>>> = std::mem::take(&mut self.list).into_iter().map(Some).collect();
         self.list = order.iter().filter_map(|index| slots.get_mut(*index).and_then(Option::take)).collect();
     }
 
     /// Drops what patches have deleted.
     pub(crate) fn drop_deleted(&mut self) {
-        if self.list.iter().any(Resource::is_deleted) {
+        if self.iter().any(Resource::is_deleted) {
             self.retain(|resource| !resource.is_deleted());
         }
     }
 
     /// Keeps what `keep` says.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Resource) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&Resource) -> bool) {
         self.known = None;
-        self.list.retain(keep);
+        self.list.retain(|resource| keep(resource));
     }
 
     /// Adds `more` at the end.
-    pub(crate) fn append(&mut self, more: Vec<Resource>) -> Result<(), Reason> {
+    pub(crate) fn append(&mut self, more: Vec<Arc<Resource>>) -> Result<(), Reason> {
         if self.list.len() + more.len() > OBJECT_LIMIT {
             return Err(Reason::TooMuch { what: "objects", limit: OBJECT_LIMIT, remedy: "split the app" });
         }
@@ -195,7 +250,7 @@ impl Resources {
 
     /// Whether two resources may have one identity.
     fn may_hold_one_twice(&self) -> bool {
-        let mut hashes: Vec<u64> = self.list.iter().map(|resource| resource.id().hash()).collect();
+        let mut hashes: Vec<u64> = self.iter().map(Resource::hash).collect();
         hashes.sort_unstable();
         hashes.windows(2).any(|pair| pair[0] == pair[1])
     }
@@ -205,11 +260,11 @@ impl Resources {
         let id = new.id();
         let matches: Vec<usize> = self.indexes(|resource| resource.bears(id.name) && resource.ids().any(|known| known.same(&id)));
         match (matches.as_slice(), new.behavior) {
-            ([], Behavior::Create) => self.append(vec![new]),
+            ([], Behavior::Create) => self.append(vec![Arc::new(new)]),
             ([], _) => Err(Reason::NothingToMerge { id: id.to_string() }),
             ([index], Behavior::Create) => Err(Reason::GeneratedTwice { id: id.to_string(), first: self.list[*index].place.to_string() }),
             ([index], behavior) => {
-                let old = &self.list[*index];
+                let old = self.list[*index].as_ref();
                 take_over(&mut new, old);
                 if behavior == Behavior::Merge {
                     merge_data(&mut new, old, "data");
@@ -219,7 +274,7 @@ impl Resources {
                     }
                 }
                 self.known = None;
-                self.list[*index] = new;
+                self.list[*index] = Arc::new(new);
                 Ok(())
             }
             (several, _) => Err(Reason::PatchTarget { id: id.to_string(), found: several.len() }),
@@ -254,11 +309,15 @@ impl Resources {
     }
 }
 
+fn some_of(list: &mut [Arc<Resource>], wanted: impl Fn(&Resource) -> bool) -> impl Iterator<Item = &mut Resource> {
+    list.iter_mut().filter(move |resource| wanted(resource)).map(Resource::to_change)
+}
+
 /// The places of all resources by identity, or the first two of one identity.
-fn identities(list: &[Resource]) -> Result<Known, (&Resource, &Resource)> {
+fn identities(list: &[Arc<Resource>]) -> Result<Known, (&Resource, &Resource)> {
     let mut known = Known::default();
     for (place, resource) in list.iter().enumerate() {
-        known.add(list, resource, place).map_err(|first| (first, resource))?;
+        known.add(list, resource, place).map_err(|first| (first, resource.as_ref()))?;
     }
     Ok(known)
 }

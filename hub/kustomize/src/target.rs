@@ -8,17 +8,19 @@ use hub_tree::TreePath;
 use shared_manifest::Tree;
 
 use crate::base::Base;
+use crate::conclusion::{Again, Finished, Wishes, own_labels, too_big};
 use crate::config::Config;
 use crate::configure;
 use crate::documents::read_resources;
-use crate::field_spec::{FieldSpec, FieldSpecs, merge};
+use crate::field_spec::merge;
 use crate::fields::Spot;
 use crate::generate::config_map::config_map;
+use crate::generate::helm_chart::ManifestText;
 use crate::generate::secret::secret;
-use crate::id::Gvk;
 use crate::kustomization::{BuildMetadata, Kustomization, Noted, OpenApi};
 use crate::layers::{Layers, made_up};
 use crate::loader::{Found, Loader};
+use crate::made::Made;
 use crate::merge::Schema;
 use crate::origin::{ConfiguredBy, Origin};
 use crate::problem::{Fault, Reason, Warning};
@@ -27,14 +29,13 @@ use crate::resources::Resources;
 use crate::transform::Transformer;
 use crate::transform::affix::{Affix, Side};
 use crate::transform::annotations::Annotations;
-use crate::transform::hash::{Hash, Hashed};
+use crate::transform::hash::Hashed;
 use crate::transform::images::Images;
 use crate::transform::labels::Labels;
-use crate::transform::name_reference::NameReferences;
 use crate::transform::namespace::{Namespace, Subjects};
 use crate::transform::replicas::Replicas;
-use crate::transform::variables::{Variable, Variables};
-use crate::value::{fits, raw, text};
+use crate::transform::variables::Variable;
+use crate::value::raw;
 
 /// How many kustomizations one build may read, each counted as often as it is included: two thousand apps of one file each. It bounds trees
 /// that include every base twice at every level.
@@ -60,6 +61,8 @@ pub(crate) struct Build {
     schema: Option<Schema>,
     /// Whether kustomize would have read its built-in schema before that: it then stays beside the other one.
     has_used_built_in: bool,
+    /// Whether a chart was rendered: what that depends on is not known here, so that no base with one is kept.
+    has_inflated: bool,
 }
 
 /// A kustomization, where it reads from, and what `buildMetadata` calls the way there.
@@ -71,6 +74,10 @@ struct Target<'a> {
     metadata: BuildMetadata,
     loader: Loader<'a>,
     origin: Option<Origin>,
+    /// Whether what is done for the kustomization is kept for other builds: it stands so in its file, and was built before.
+    remembers: bool,
+    /// The namespace of the nearest kustomization around it that has one: that of its charts, where they and it have none.
+    chart_namespace: String,
 }
 
 impl Accumulated {
@@ -116,36 +123,39 @@ impl Build {
         if target.metadata != BuildMetadata::default() {
             target.origin = Some(Origin::default());
         }
-        let mut accumulated = self.accumulate(&target, Accumulated::default()).map_err(|fault| fault.through(&target.file))?;
-        self.conclude(&target, &mut accumulated).map_err(|fault| fault.through(&target.file))?;
-        // What `buildMetadata` writes and what field specifications of the user's lead to is not counted.
-        let is_plain = target.metadata == BuildMetadata::default() && accumulated.config.as_ref().is_none_or(Config::is_built_in);
-        let surely_fits = is_plain && accumulated.resources.surely_fit(crate::OUTPUT_LIMIT);
-        let finish = |resource: Resource| {
-            let place = resource.place.clone();
-            (resource.finish(target.metadata.origin, target.metadata.transformations), place)
-        };
-        let finished: Vec<(Tree, Place)> = accumulated.resources.into_vec().into_iter().map(finish).collect();
-        let mut left = crate::OUTPUT_LIMIT;
-        if surely_fits || finished.iter().all(|(tree, _)| fits(tree, &mut left)) { Ok(finished) } else { Err(too_big().into()) }
+        self.finish(&target, Accumulated::default())
     }
 
-    /// What is done once, when everything is there.
-    fn conclude(&mut self, target: &Target<'_>, accumulated: &mut Accumulated) -> Result<(), Fault> {
-        let resources = &mut accumulated.resources;
-        let config = accumulated.config.clone().unwrap_or_else(Config::built_in);
-        Hash.apply(resources)?;
-        NameReferences { references: &config.names, referrers: &config.referrers }.apply(resources)?;
-        Variables { variables: &accumulated.variables, fields: &config.variables }.apply(resources)?;
-        if resources.iter().any(is_local) {
-            resources.retain(|resource| !is_local(resource));
+    /// As [`Build::run`], for `manifests` with nothing but `layers` over them.
+    pub(crate) fn run_over(
+        &mut self,
+        manifests: &[ManifestText],
+        layers: &Layers,
+        loader: Loader<'_>,
+    ) -> Result<Vec<(Tree, Place)>, Fault> {
+        let file = loader.root.clone();
+        let under = layers.over(Kustomization::default(), &loader).map_err(|fault| fault.in_file(&file))?;
+        let target = Target { remembers: false, ..self.target((file, Arc::new((under, Vec::new()))), loader, None)? };
+        let mut accumulated = Accumulated::default();
+        for ManifestText { file, text } in manifests {
+            let mut resources = read_resources(text, file, 0).map_err(|fault| Fault { line: None, ..fault })?;
+            for resource in &mut resources {
+                Resource::to_change(resource).place.line = 0;
+                self.has_used_built_in |= !Schema::default().knows(&resource.value);
+            }
+            accumulated.resources.append(resources)?;
         }
-        target.kustomization().sort.clone().unwrap_or_default().apply(resources)?;
-        if target.metadata.managed_by {
-            let labels = BTreeMap::from([("app.kubernetes.io/managed-by".to_owned(), "kustomize-v5.8.1".to_owned())]);
-            Labels { labels, fields: FieldSpecs::new(vec![own_labels()]) }.apply(resources)?;
-        }
-        Ok(())
+        self.finish(&target, accumulated)
+    }
+
+    /// Does the rest for the outermost kustomization.
+    fn finish(&mut self, target: &Target<'_>, accumulated: Accumulated) -> Result<Vec<(Tree, Place)>, Fault> {
+        let accumulated = self.accumulate(target, accumulated).map_err(|fault| fault.through(&target.file))?;
+        let Accumulated { resources, config, variables } = accumulated;
+        let config = config.unwrap_or_else(Config::built_in);
+        let sort = target.kustomization().sort.clone().unwrap_or_default();
+        let wishes = Wishes { config, variables: &variables, sort, metadata: target.metadata };
+        conclude(target, &wishes, resources).map_err(|fault| fault.through(&target.file))
     }
 
     fn load<'a>(&mut self, loader: Loader<'a>, origin: Option<Origin>) -> Result<Target<'a>, Fault> {
@@ -165,7 +175,7 @@ impl Build {
             Err(fault) => return Err(fault),
         };
         let under = layers.over(own, &loader).map_err(|fault| fault.in_file(&file))?;
-        self.target((file, Arc::new((under, notes))), loader, None)
+        Ok(Target { remembers: false, ..self.target((file, Arc::new((under, notes))), loader, None)? })
     }
 
     fn target<'a>(
@@ -178,7 +188,8 @@ impl Build {
         if self.schema.is_none() {
             self.schema = schema(&kustomization.0.openapi, &loader, self.has_used_built_in).map_err(|fault| fault.in_file(&file))?;
         }
-        Ok(Target { kustomization, file, metadata: BuildMetadata::default(), loader, origin })
+        let remembers = loader.files.keeps_bases() && origin.is_none() && loader.files.is_built_again(&loader.root, &kustomization);
+        Ok(Target { kustomization, file, metadata: BuildMetadata::default(), loader, origin, remembers, chart_namespace: String::new() })
     }
 
     /// Adds what one kustomization says to `accumulated`, which holds the resources of the kustomization around it if this is a component.
@@ -230,7 +241,9 @@ impl Build {
             Found::File(file) => {
                 let mut resources = target.loader.resources(&file)?;
                 for resource in &mut resources {
-                    resource.origin.clone_from(&origin);
+                    if origin.is_some() {
+                        Resource::to_change(resource).origin.clone_from(&origin);
+                    }
                     self.has_used_built_in |= self.schema.is_none() && !Schema::default().knows(&resource.value);
                 }
                 Ok(accumulated.resources.append(resources)?)
@@ -263,10 +276,13 @@ impl Build {
             return Ok(base.accumulated.clone());
         }
         let (entered, warnings) = (self.entered.len(), self.warnings.len());
+        let had_inflated = std::mem::take(&mut self.has_inflated);
         let (accumulated, observed) = reader.observe(&root, || self.base(target, loader, None));
         let mut accumulated = accumulated?;
-        if let Some(observed) = observed.filter(|_| self.schema.is_none()) {
-            for resource in accumulated.resources.contents_mut().iter_mut().filter(|resource| resource.needs_hash) {
+        let has_inflated = self.has_inflated;
+        self.has_inflated |= had_inflated;
+        if let Some(observed) = observed.filter(|_| self.schema.is_none() && !has_inflated) {
+            for resource in accumulated.resources.contents_mut(|resource| resource.needs_hash) {
                 resource.hashed = Hashed::of(&resource.value);
             }
             let base = Base {
@@ -306,6 +322,7 @@ impl Build {
         let directory = loader.root.clone();
         let mut inner = self.load(loader, origin)?;
         inner.metadata = target.metadata;
+        inner.chart_namespace = target.chart_namespace().to_owned();
         match (inner.kustomization().is_component, as_component) {
             (true, false) => Err(Reason::WrongList { directory, found: "Component", belongs: "components" }.into()),
             (false, true) => Err(Reason::WrongList { directory, found: "Kustomization", belongs: "resources" }.into()),
@@ -346,7 +363,24 @@ impl Build {
             let resource = secret(&all, kind, &target.loader, place(all.line)).map_err(|reason| Fault::at(all.line, reason))?;
             made.push((all.line, target.with_origin(resource, "SecretGenerator")));
         }
+        for chart in &kustomization.charts {
+            self.has_inflated = true;
+            let resources = chart.inflate(&kustomization.chart_globals, target.chart_namespace(), &target.loader);
+            for resource in resources.map_err(|fault| fault.or_line(chart.line))? {
+                self.has_used_built_in |= self.schema.is_none() && !Schema::default().knows(&resource.value);
+                made.push((chart.line, target.with_origin(resource, "HelmChartInflationGenerator")));
+            }
+        }
         for configuration in self.plugins(target, &kustomization.generators, "generators")? {
+            if let Some((globals, chart)) = configure::chart(&configuration)? {
+                self.has_inflated = true;
+                let resources = chart.inflate(&globals, target.chart_namespace(), &target.loader);
+                for mut resource in resources.map_err(|fault| fault.in_file(&configuration.place.file))? {
+                    resource.origin = plugin_origin(&configuration);
+                    made.push((0, resource));
+                }
+                continue;
+            }
             let mut resource =
                 configure::run_generator(&configuration, &target.loader).map_err(|fault| fault.in_file(&configuration.place.file))?;
             resource.origin = plugin_origin(&configuration);
@@ -369,15 +403,32 @@ impl Build {
         let merges = !target.kustomization().strategic_patches.is_empty() || !target.kustomization().patches.is_empty();
         self.has_used_built_in |= self.schema.is_none() && merges;
         accumulated.resources.schema = self.schema.clone().unwrap_or_default();
-        for Step { step, maker, times } in steps {
+        let remembers = target.remembers && target.origin.is_none() && Config::is_built_in(&config);
+        let mut rest = steps.as_slice();
+        let mut run = 0;
+        while let Some((first, after)) = rest.split_first() {
+            let alone = rest.iter().take_while(|step| remembers && step.looks_at_each_alone());
+            let alone: Vec<&dyn Transformer> = alone.map(|step| step.step.as_ref()).collect();
+            if !alone.is_empty() {
+                let (files, directory, of) = (target.loader.files, &target.loader.root, &target.kustomization);
+                let last = files.made(directory, of, run);
+                if let Some(made) = Made::apply(&alone, of, last.as_deref(), &mut accumulated.resources)? {
+                    files.put_made(directory, of, run, made);
+                }
+                run += 1;
+                rest = &rest[alone.len()..];
+                continue;
+            }
+            rest = after;
+            let Step { step, maker, times } = first;
             step.apply(&mut accumulated.resources)?;
             let origin = match maker {
                 Maker::Field(kind) => built_in(kind),
-                Maker::Configured(origin) => origin,
+                Maker::Configured(origin) => origin.clone(),
             };
             if let Some(origin) = origin {
-                for resource in accumulated.resources.contents_mut() {
-                    let more = std::iter::repeat_n(&origin, times);
+                for resource in accumulated.resources.contents_mut(|_| true) {
+                    let more = std::iter::repeat_n(&origin, *times);
                     let first = more.skip(usize::from(resource.origin.is_none()));
                     resource.origin.get_or_insert_with(|| origin.clone());
                     resource.transformations.extend(first.cloned());
@@ -409,7 +460,7 @@ impl Build {
     }
 
     /// The configurations that `generators` or `transformers` list, inline or by path.
-    fn plugins(&mut self, target: &Target<'_>, entries: &[Spot<String>], field: &'static str) -> Result<Vec<Resource>, Fault> {
+    fn plugins(&mut self, target: &Target<'_>, entries: &[Spot<String>], field: &'static str) -> Result<Vec<Arc<Resource>>, Fault> {
         let mut inline = Accumulated::default();
         let mut paths = Vec::new();
         for entry in entries {
@@ -419,7 +470,7 @@ impl Build {
             }
             let mut resources = read_resources(&entry.value, &target.file, entry.line)?;
             for resource in &mut resources {
-                resource.origin = target.origin.as_ref().map(|origin| origin.append(target.file.name()));
+                Resource::to_change(resource).origin = target.origin.as_ref().map(|origin| origin.append(target.file.name()));
             }
             inline.resources.append(resources)?;
         }
@@ -431,6 +482,12 @@ impl Build {
 impl Target<'_> {
     fn kustomization(&self) -> &Kustomization {
         &self.kustomization.0
+    }
+
+    /// The namespace of charts that have none.
+    fn chart_namespace(&self) -> &str {
+        let own = &self.kustomization().namespace;
+        if own.is_empty() { &self.chart_namespace } else { own }
     }
 
     fn with_origin(&self, mut resource: Resource, kind: &str) -> Resource {
@@ -446,12 +503,41 @@ fn schema(openapi: &OpenApi, loader: &Loader<'_>, with_built_in: bool) -> Result
     Ok(document.map(|(_, node)| Schema::from_openapi(&node.to_value(), with_built_in)))
 }
 
+/// Does what is done once, by what the last build has left where it can.
+fn conclude(target: &Target<'_>, wishes: &Wishes<'_>, resources: Resources) -> Result<Vec<Finished>, Fault> {
+    if !target.remembers || target.origin.is_some() {
+        return wishes.carry_out(resources);
+    }
+    let (files, directory, of) = (target.loader.files, &target.loader.root, &target.kustomization);
+    if let Some(last) = files.concluded(directory, of)
+        && let Some(Again { next, finished }) = last.again(of, wishes, &resources)?
+    {
+        if let Some(next) = next {
+            files.put_concluded(directory, of, next);
+        }
+        return Ok(finished);
+    }
+    let before = resources.as_slice().to_vec();
+    let (notes, finished) = wishes.carry_out_noting(resources)?;
+    if let Some(notes) = notes {
+        files.put_concluded(directory, of, notes.conclude(of, before, finished.clone()));
+    }
+    Ok(finished)
+}
+
 /// A transformer, and what `buildMetadata` says of it.
 struct Step {
     step: Box<dyn Transformer>,
     maker: Maker,
     /// How many transformers it is to kustomize.
     times: usize,
+}
+
+impl Step {
+    /// Whether it makes of each resource what it makes of it whatever there is besides that resource, the kustomization and its configuration.
+    fn looks_at_each_alone(&self) -> bool {
+        matches!(self.maker, Maker::Field(_)) && self.step.looks_at_each_alone()
+    }
 }
 
 /// What a transformer comes from.
@@ -555,28 +641,14 @@ impl<T: Transformer> Transformer for At<T> {
     }
 }
 
-fn own_labels() -> FieldSpec {
-    FieldSpec::new(Gvk::default(), "metadata/labels", true)
-}
-
-fn too_big() -> Reason {
-    Reason::TooMuch { what: "bytes of objects", limit: crate::OUTPUT_LIMIT, remedy: "split the app" }
-}
-
-/// Whether the resource is for kustomize only.
-fn is_local(resource: &Resource) -> bool {
-    let annotation = resource.value["metadata"]["annotations"].get("config.kubernetes.io/local-config");
-    annotation.is_some_and(|annotation| text(annotation) != "false")
-}
-
 /// The origin of what the configuration `resource` makes or changes.
 fn plugin_origin(resource: &Resource) -> Option<Origin> {
-    let configured_in = resource.origin.as_ref()?.path.clone();
+    let Origin { path: configured_in, repo, reference, .. } = resource.origin.clone()?;
     let configured_by = ConfiguredBy {
         api_version: raw(&resource.value["apiVersion"]).to_owned(),
         kind: resource.kind().to_owned(),
         name: resource.name().to_owned(),
         namespace: resource.namespace().to_owned(),
     };
-    Some(Origin { path: String::new(), configured_in, configured_by: Some(configured_by) })
+    Some(Origin { path: String::new(), repo, reference, configured_in, configured_by: Some(configured_by) })
 }

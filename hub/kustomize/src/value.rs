@@ -75,7 +75,7 @@ fn is_text_to_yaml_1_1(text: &str) -> bool {
 }
 
 /// The longest word that is no text in YAML 1.1: `false`.
-const LONGEST_WORD: usize = 5;
+pub(crate) const LONGEST_WORD: usize = 5;
 
 /// What a value is, for messages.
 pub(crate) fn type_of(value: &Tree) -> &'static str {
@@ -135,18 +135,41 @@ pub(crate) fn fits(value: &Tree, left: &mut usize) -> bool {
 /// The value as it is after a way through JSON, as some of kustomize's steps take it: numbers and words in their usual spelling, dates as texts.
 /// `None` if it is so already.
 pub(crate) fn through_json(value: &Tree) -> Option<Tree> {
-    match value {
+    with_scalars(value, &|scalar| match scalar {
         Tree::String(_) => None,
         Tree::Quoted(text) => (!is_printed_in_quotes(text)).then(|| Tree::String(text.clone())),
+        scalar => Some(Tree::from(&scalar.to_value())).filter(|plain| plain != scalar),
+    })
+}
+
+/// The value as it is after a way through JSON of which all numbers are read as floats of 64 bits: large integers lose digits. `None` if it is so
+/// already.
+pub(crate) fn through_floats(value: &Tree) -> Option<Tree> {
+    /// The integers up to this one are all floats, too.
+    const EXACT: u64 = 1 << 53;
+    with_scalars(value, &|scalar| {
+        let number = scalar.number()?;
+        let is_large = number.as_i64().map(i64::unsigned_abs).or(number.as_u64()).is_some_and(|size| size > EXACT);
+        let float = number.as_f64().filter(|_| is_large)?;
+        Some(Tree::Number(float.to_string().into())).filter(|rounded| rounded != scalar)
+    })
+}
+
+/// The value with its scalars changed; `None` if `change` changes none.
+fn with_scalars(value: &Tree, change: &dyn Fn(&Tree) -> Option<Tree>) -> Option<Tree> {
+    match value {
         Tree::List(items) => {
-            let first = items.iter().position(|item| through_json(item).is_some())?;
-            let change = |(index, item): (usize, &Tree)| {
-                if index < first { item.clone() } else { through_json(item).unwrap_or_else(|| item.clone()) }
-            };
-            Some(Tree::list(items.iter().enumerate().map(change).collect()))
+            let mut changed: Option<Vec<Tree>> = None;
+            for (index, item) in items.iter().enumerate() {
+                if let Some(item) = with_scalars(item, change) {
+                    changed.get_or_insert_with(|| items.to_vec())[index] = item;
+                }
+            }
+            changed.map(Tree::list)
         }
         Tree::Map(fields) => {
-            let changed: Vec<(Text, Tree)> = fields.iter().filter_map(|(key, value)| Some((key.clone(), through_json(value)?))).collect();
+            let changed: Vec<(Text, Tree)> =
+                fields.iter().filter_map(|(key, value)| Some((key.clone(), with_scalars(value, change)?))).collect();
             if changed.is_empty() {
                 return None;
             }
@@ -154,7 +177,7 @@ pub(crate) fn through_json(value: &Tree) -> Option<Tree> {
             fields.extend(changed);
             Some(fields.into())
         }
-        scalar => Some(Tree::from(&scalar.to_value())).filter(|plain| plain != scalar),
+        scalar => change(scalar),
     }
 }
 
@@ -293,6 +316,22 @@ mod tests {
         let mut left = bytes;
         assert!(fits(&value, &mut left) && left == 0);
         assert!(!fits(&value, &mut (bytes - 1)));
+    }
+
+    #[test]
+    fn lists_inside_of_each_other_take_one_walk() {
+        let nested = (0..60).fold(Tree::Number("0x10".into()), |inner, _| Tree::list(vec![inner]));
+        let plain = through_json(&nested).expect("a change");
+        assert!(plain.to_value().to_string().contains("[16]"));
+    }
+
+    #[test]
+    fn integers_that_floats_cannot_hold_lose_digits_on_the_way_through_floats() {
+        let rounded = |text: &str| through_floats(&Tree::list(vec![Tree::Number(text.into())])).map(|list| list.to_value().to_string());
+        assert_eq!(rounded("12345678901234567890").as_deref(), Some("[12345678901234567000]"));
+        assert_eq!(rounded("-9007199254740993").as_deref(), Some("[-9007199254740992]"));
+        assert_eq!(rounded("9007199254740992"), None);
+        assert_eq!(rounded("1.5"), None);
     }
 
     #[test]

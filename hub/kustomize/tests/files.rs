@@ -105,7 +105,7 @@ const OVERLAYS: [&str; 8] = ["one", "two", "three", "four", "five", "deep/round"
 fn check(tree: &MemoryTree, files: &Files, state: &str) {
     for load_restriction in [LoadRestriction::RootOnly, LoadRestriction::Tree] {
         for overlay in OVERLAYS {
-            let with = BuildOptions { files: Some(files), load_restriction, layers: None };
+            let with = BuildOptions { files: Some(files), load_restriction, ..BuildOptions::default() };
             let without = BuildOptions { files: None, ..with };
             let (with, without) = (built_as(tree, overlay, Budget::RENDER, with), built_as(tree, overlay, Budget::RENDER, without));
             assert_eq!(with, without, "{overlay} {load_restriction:?} after {state}");

@@ -53,6 +53,16 @@ fn every_refusal_names_its_cause_and_its_place() {
         ),
         (&[("a/kustomization.yaml", "resources: [github.com/x/y]\n")], "is remote"),
         (
+            &[("a/kustomization.yaml", "resources: ['file:///srv/x']\n")],
+            "\"file:///srv/x\" is remote; nothing is fetched while rendering. Vendor it",
+        ),
+        (
+            &[("a/kustomization.yaml", "components:\n- git@h:x/y.git//c?ref=v1\n")],
+            "a/kustomization.yaml:2: \"git@h:x/y.git//c?ref=v1\" is remote; nothing is fetched while rendering. Vendor it: git clone git@h:x/y.git \
+             /tmp/y && git -C /tmp/y checkout v1 && mkdir -p vendor && cp -r /tmp/y/c vendor/y, and name vendor/y here; or let the hub fetch it",
+        ),
+        (&[("a/kustomization.yaml", "patches: [{path: 'https://h/p.yaml'}]\n")], "Vendor it: curl -fsSL -o p.yaml https://h/p.yaml"),
+        (
             &[("a/kustomization.yaml", "resources:\n\n- gone.yaml\n")],
             "a/kustomization.yaml:3: a/gone.yaml does not exist; resources names it",
         ),

@@ -4,11 +4,16 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use hub_fleet::HelmSource;
+use hub_helm::Used;
 use hub_kustomize::{BuildOptions, Files, Layers, Place, build};
 use hub_tree::{Budget, ContentId, Lookup, ReadSet, Reader, SourceTree, TreePath};
 use shared_manifest::{Tree, Value};
+use shared_model::AppName;
 
+use crate::charts::{self, ChartInflater, Charts};
 use crate::engine::{Engine, EngineChoice, choose};
+use crate::helm;
 use crate::input::RenderInput;
 use crate::plain;
 use crate::problem::RenderProblem;
@@ -22,24 +27,48 @@ const BUILDS_KEPT: usize = 4;
 #[derive(Debug)]
 pub struct Builds {
     files: Files,
+    charts: Charts,
     kept: Mutex<VecDeque<Kept>>,
 }
 
 #[derive(Debug)]
 struct Kept {
     key: Key,
+    input: RenderInput,
     built: Arc<Built>,
     read_set: ReadSet,
 }
 
-/// All that a build depends on. Equal roots are equal trees.
-#[derive(Debug, Clone, PartialEq)]
+impl Kept {
+    /// Whether building again for `key` in `tree` would give the same.
+    fn is_good_for(&self, key: &Key, input: &RenderInput, tree: &dyn SourceTree) -> bool {
+        let is_same = self.key.is_same(key, self.built.engine == Engine::Helm);
+        is_same && charts::agree(&self.built.used, &self.input, input) && self.read_set.holds_in_mounts(tree)
+    }
+}
+
+impl Key {
+    /// Whether both mean one build; `of_chart` says that it is one of a chart.
+    fn is_same(&self, other: &Self, of_chart: bool) -> bool {
+        let same_release = self.app == other.app && self.namespace == other.namespace;
+        let same_build = self.root == other.root && self.path == other.path && self.engine == other.engine && self.recurse == other.recurse;
+        same_build && self.layers == other.layers && self.helm == other.helm && self.base == other.base && (!of_chart || same_release)
+    }
+}
+
+/// All that a build depends on besides what it read in mounted trees. Equal roots are equal trees.
+#[derive(Debug, Clone)]
 struct Key {
     root: ContentId,
     path: TreePath,
     engine: EngineChoice,
     recurse: bool,
     layers: Layers,
+    /// Of a chart, also whose release it is, and where.
+    helm: Option<HelmSource<String, TreePath>>,
+    base: TreePath,
+    app: AppName,
+    namespace: Option<String>,
 }
 
 /// Objects as an engine made them.
@@ -48,6 +77,8 @@ pub(crate) struct Built {
     pub(crate) objects: Vec<(Made, Place)>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) engine: Engine,
+    /// What charts made use of.
+    pub(crate) used: Used,
 }
 
 /// An object of an engine: not known yet to be one of Kubernetes.
@@ -55,6 +86,8 @@ pub(crate) struct Built {
 pub(crate) enum Made {
     /// Of kustomize.
     Tree(Tree),
+    /// Of a chart, as it was read.
+    Read(Tree),
     /// Of plain manifests.
     Value(Value),
 }
@@ -70,7 +103,7 @@ pub(crate) struct Outcome {
 impl Builds {
     /// Keeps parsed files of up to `file_bytes` bytes in all; their trees take about four times as much memory.
     pub fn new(file_bytes: usize) -> Self {
-        Self { files: Files::new(file_bytes), kept: Mutex::default() }
+        Self { files: Files::new(file_bytes), charts: Charts::default(), kept: Mutex::default() }
     }
 
     /// What `input` is built to in `tree`.
@@ -82,43 +115,57 @@ impl Builds {
                 engine: input.engine,
                 recurse: input.recurse,
                 layers: input.layers.clone(),
+                helm: input.helm.clone(),
+                base: input.base.clone(),
+                app: input.app.clone(),
+                namespace: input.namespace.clone(),
             }),
             Lookup::Absent | Lookup::Unreadable(_) => None,
         };
         if let Some(key) = &key
-            && let Some(found) = self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|kept| kept.key == *key)
+            && let Some(found) =
+                self.kept.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|kept| kept.is_good_for(key, input, tree))
         {
             return Outcome { built: Ok(found.built.clone()), read_set: found.read_set.clone(), engine: Some(found.built.engine) };
         }
         let reader = Reader::new(tree, Budget::RENDER);
         let mut engine = None;
         // The read set of a build that panicked counts too: without it the panic would be remembered for every tree.
-        let built = guarded(|| run(input, &self.files, &reader, &mut engine)).map(Arc::new);
+        let built = guarded(|| self.build(input, &reader, &mut engine)).map(Arc::new);
         let read_set = reader.into_read_set();
         if let (Some(key), Ok(built)) = (key, &built) {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.truncate(BUILDS_KEPT - 1);
-            kept.push_front(Kept { key, built: built.clone(), read_set: read_set.clone() });
+            kept.push_front(Kept { key, input: input.clone(), built: built.clone(), read_set: read_set.clone() });
         }
         Outcome { built, read_set, engine }
     }
-}
 
-fn run(input: &RenderInput, files: &Files, reader: &Reader<'_>, chosen: &mut Option<Engine>) -> Result<Built, RenderProblem> {
-    match reader.entry(&input.path)? {
-        Some((_, entry)) if entry.kind == hub_tree::EntryKind::Directory => {}
-        _ => return Err(RenderProblem::NoDirectory { path: input.path.clone() }),
+    fn build(&self, input: &RenderInput, reader: &Reader<'_>, chosen: &mut Option<Engine>) -> Result<Built, RenderProblem> {
+        let layers = Some(&input.layers).filter(|layers| !layers.is_empty());
+        let engine = match &input.helm {
+            Some(_) => Engine::Helm,
+            None => {
+                match reader.entry(&input.path)? {
+                    Some((_, entry)) if entry.kind == hub_tree::EntryKind::Directory => {}
+                    _ => return Err(RenderProblem::NoDirectory { path: input.path.clone() }),
+                }
+                choose(input.engine, layers.is_some(), reader, &input.path)?
+            }
+        };
+        *chosen = Some(engine);
+        let (objects, warnings, used) = match engine {
+            Engine::Plain => (plain::objects(reader, &input.path, input.recurse)?, Vec::new(), Used::default()),
+            Engine::Kustomize => {
+                let charts = ChartInflater::new(input, &self.charts);
+                let options = BuildOptions { files: Some(&self.files), charts: Some(&charts), layers, ..BuildOptions::default() };
+                let built = build(reader, &input.path, &options)?;
+                let (used, mut warnings) = charts.into_notes();
+                warnings.extend(built.warnings.into_iter().map(|warning| Warning { file: warning.file, text: warning.text }));
+                (built.trees.into_iter().map(Made::Tree).zip(built.places).collect(), warnings, used)
+            }
+            Engine::Helm => helm::objects(input, &self.files, &self.charts, reader)?,
+        };
+        Ok(Built { objects, warnings, engine, used })
     }
-    let layers = Some(&input.layers).filter(|layers| !layers.is_empty());
-    let engine = choose(input.engine, layers.is_some(), reader, &input.path)?;
-    *chosen = Some(engine);
-    let (objects, warnings) = match engine {
-        Engine::Plain => (plain::objects(reader, &input.path, input.recurse)?, Vec::new()),
-        Engine::Kustomize => {
-            let built = build(reader, &input.path, &BuildOptions { files: Some(files), layers, ..BuildOptions::default() })?;
-            let warning = |warning: hub_kustomize::Warning| Warning { file: warning.file, text: warning.text };
-            (built.trees.into_iter().map(Made::Tree).zip(built.places).collect(), built.warnings.into_iter().map(warning).collect())
-        }
-    };
-    Ok(Built { objects, warnings, engine })
 }

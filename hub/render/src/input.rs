@@ -1,14 +1,17 @@
 //! What a render is given, what it turned out to use of it, and the digest by which an input is recognised that took a process down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use hub_fleet::{PatchTarget, Resolved, SubstituteStrategy};
+use hub_fleet::{HelmSource, PatchTarget, Resolved, SubstituteStrategy};
 use hub_kustomize::{ImageLayer, Layers, PatchLayer, PatchSelector};
 use hub_tree::{ContentId, TreePath};
 use shared_model::{AppName, ClusterName, Digest, GroupKind, Scope};
 
+use crate::charts::{self, ChanceKey};
 use crate::common::CommonMetadata;
 use crate::engine::{ENGINE_VERSION, Engine, EngineChoice};
+use crate::helm;
 use crate::substitute::{InvalidVariable, Substitution, Variables};
 
 /// One app on one cluster, every choice made but the engine's.
@@ -16,8 +19,18 @@ use crate::substitute::{InvalidVariable, Substitution, Variables};
 pub struct RenderInput {
     /// The app, for messages.
     pub app: AppName,
-    /// The directory of its manifests in the source tree.
+    /// The cluster.
+    pub cluster: ClusterName,
+    /// The directory of its manifests in the source tree, or its chart, which may be a mounted one.
     pub path: TreePath,
+    /// The directory that what is laid over a chart is relative to.
+    pub base: TreePath,
+    /// What is rendered, if it is a chart by name.
+    pub helm: Option<HelmSource<String, TreePath>>,
+    /// What the random values of charts are derived from. Without it, functions that give such values are refused.
+    pub chance: Option<ChanceKey>,
+    /// When certificates of charts must be valid, in seconds since 1970. Nothing else depends on it.
+    pub today: i64,
     /// The namespace of objects that name none.
     pub namespace: Option<String>,
     /// The engine.
@@ -40,6 +53,7 @@ impl RenderInput {
     /// # Errors
     /// A variable of the manifests whose name is none.
     pub fn of(resolved: &Resolved, path: TreePath, facts: ClusterFacts) -> Result<Self, InvalidVariable> {
+        let path = helm::path_of(resolved.helm.as_ref(), path);
         let kustomize = &resolved.kustomize;
         let substitution = resolved.post_build.as_ref().map(|post_build| {
             Ok(Substitution {
@@ -50,7 +64,12 @@ impl RenderInput {
         });
         Ok(Self {
             app: resolved.app.clone(),
+            cluster: resolved.cluster.clone(),
             path,
+            base: resolved.base.clone(),
+            helm: resolved.helm.clone(),
+            chance: None,
+            today: 0,
             namespace: resolved.namespace.clone(),
             engine: EngineChoice::Detect,
             recurse: false,
@@ -59,6 +78,34 @@ impl RenderInput {
             common: CommonMetadata { labels: kustomize.common_labels.clone(), annotations: kustomize.common_annotations.clone() },
             facts,
         })
+    }
+
+    /// The same with a secret that random values of charts are derived from; `today` is when their certificates must be valid.
+    #[must_use]
+    pub fn with_chance(mut self, key: ChanceKey, today: i64) -> Self {
+        (self.chance, self.today) = (Some(key), today);
+        self
+    }
+
+    /// The input of a build that is for no app and no cluster.
+    pub(crate) fn local(chance: ChanceKey, today: i64) -> Self {
+        let name = "local";
+        Self {
+            app: name.parse().unwrap_or_else(|_| unreachable!("BUG: it is a name")),
+            cluster: name.parse().unwrap_or_else(|_| unreachable!("BUG: it is a name")),
+            path: TreePath::root(),
+            base: TreePath::root(),
+            helm: None,
+            chance: Some(chance),
+            today,
+            namespace: None,
+            engine: EngineChoice::Detect,
+            recurse: false,
+            layers: Layers::default(),
+            substitution: None,
+            common: CommonMetadata::default(),
+            facts: ClusterFacts::default(),
+        }
     }
 
     /// What there is to substitute, if anything.
@@ -98,6 +145,10 @@ fn selector(target: &PatchTarget) -> PatchSelector {
 pub struct ClusterFacts {
     /// The kinds that the cluster serves, and whether they live in namespaces.
     pub scopes: BTreeMap<GroupKind, Scope>,
+    /// The version of Kubernetes, as its API server says it: `v1.34.1`.
+    pub kube_version: Option<Arc<str>>,
+    /// Every group and version that it serves: `apps/v1`, `v1`.
+    pub api_versions: Option<Arc<BTreeSet<String>>>,
 }
 
 /// Which parts of the input made a difference. Inputs that agree in these, over trees for which the read set holds, have the same result.
@@ -113,6 +164,8 @@ pub struct InputsUsed {
     pub variables: BTreeMap<String, Option<String>>,
     /// What was asked about the cluster, and the answers; `None` is "not known".
     pub scopes: BTreeMap<GroupKind, Option<Scope>>,
+    /// What charts made use of beside their values.
+    pub charts: hub_helm::Used,
 }
 
 impl InputsUsed {
@@ -122,6 +175,9 @@ impl InputsUsed {
             && this.engine == other.engine
             && this.recurse == other.recurse
             && (!self.namespace || this.namespace == other.namespace)
+            && this.helm == other.helm
+            && this.base == other.base
+            && self.agree_on_charts(this, other)
             && this.layers == other.layers
             && this.common == other.common
             && self.agree_on_variables(this.needed_substitution(), other.needed_substitution())
@@ -130,6 +186,12 @@ impl InputsUsed {
 }
 
 impl InputsUsed {
+    fn agree_on_charts(&self, this: &RenderInput, other: &RenderInput) -> bool {
+        // The name of a release is the app's unless it says otherwise, and its namespace is the app's.
+        let is_chart = self.engine == Some(Engine::Helm);
+        (!is_chart || (this.namespace == other.namespace && this.app == other.app)) && charts::agree(&self.charts, this, other)
+    }
+
     fn agree_on_variables(&self, this: Option<&Substitution>, other: Option<&Substitution>) -> bool {
         match (this, other) {
             (None, None) => true,
@@ -157,7 +219,8 @@ impl InputDigest {
             add(part);
         }
         // Names alone are not enough: another value may be what takes a process down.
-        add(format!("{:?}{:?}{:?}", input.layers, input.common, input.substitution).as_bytes());
+        add(format!("{:?}{:?}{:?}{:?}", input.layers, input.common, input.substitution, input.helm).as_bytes());
+        add(format!("{:?}{:?}", input.facts.kube_version, input.facts.api_versions).as_bytes());
         let values = input.substitution.iter().flat_map(|substitution| substitution.variables.iter());
         values.for_each(|(name, value)| {
             add(name.as_bytes());

@@ -5,8 +5,10 @@
 //! kustomizations inside of each other): the caller runs it on a thread of at least [`STACK_BYTES`].
 
 mod builds;
+mod charts;
 mod common;
 mod engine;
+mod helm;
 mod input;
 mod namespace;
 mod plain;
@@ -16,6 +18,7 @@ mod render;
 mod substitute;
 
 pub use builds::Builds;
+pub use charts::{ChanceKey, LocalCharts};
 pub use common::CommonMetadata;
 pub use engine::{ENGINE_VERSION, Engine, EngineChoice};
 pub use input::{ClusterFacts, InputDigest, InputsUsed, RenderInput};

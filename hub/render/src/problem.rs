@@ -1,7 +1,8 @@
 //! Why an app cannot be rendered, in words for those who can change it.
 
+use hub_helm::{ChartError, HelmError};
 use hub_kustomize::{BuildError, Place};
-use hub_tree::{ReadError, TreePath};
+use hub_tree::{MountRefusal, ReadError, TreePath};
 use shared_manifest::{InvalidObject, YamlError};
 use shared_model::{Reason, Severity};
 
@@ -19,11 +20,55 @@ pub enum RenderProblem {
         /// The directory.
         path: TreePath,
     },
-    /// The directory holds a Helm chart.
-    #[error("{path} holds a Helm chart, which this version does not render; commit its rendered manifests and name their directory")]
-    Chart {
-        /// The directory.
+    /// There is no chart.
+    #[error("there is no chart at {path}; correct source.helm.chart")]
+    NoChart {
+        /// Where it should be.
         path: TreePath,
+    },
+    /// A chart of another source or repository is not there.
+    #[error("the chart {chart}: {}", not_fetched(.refusal))]
+    ChartNotFetched {
+        /// The chart.
+        chart: String,
+        /// Why.
+        refusal: MountRefusal,
+    },
+    /// A chart cannot be loaded.
+    #[error("{path}: {error}")]
+    Chart {
+        /// Its directory or archive.
+        path: TreePath,
+        /// Why.
+        error: ChartError,
+    },
+    /// A chart cannot be rendered.
+    #[error("{path}: {error}")]
+    Helm {
+        /// Its directory or archive.
+        path: TreePath,
+        /// What is wrong, in which template and line.
+        error: HelmError,
+    },
+    /// What a template gives is no YAML.
+    #[error("{file} does not give YAML: in line {} of its output, {}", .error.line, .error.problem)]
+    Manifest {
+        /// The template.
+        file: TreePath,
+        /// What and where.
+        error: YamlError,
+    },
+    /// A file of values is not there.
+    #[error("{file} is not there, and source.helm names it; make it, or allow it to be missing with ignoreMissingValueFiles: true")]
+    NoValuesFile {
+        /// The file.
+        file: TreePath,
+    },
+    /// No version of Kubernetes.
+    #[error("source.helm.kubeVersion: {problem}")]
+    KubeVersion {
+        /// What is wrong.
+        problem: String,
     },
     /// kustomize refuses.
     #[error(transparent)]
@@ -107,6 +152,18 @@ pub enum RenderProblem {
     },
 }
 
+/// What to do about a chart that is not there.
+fn not_fetched(refusal: &MountRefusal) -> String {
+    match refusal {
+        MountRefusal::NotOffered => {
+            "the hub fetches charts only from the repositories and sources of its configuration; have its repository added to \
+                                     chartRepositories there, or commit the chart and name its directory in source.helm.chart"
+                .to_owned()
+        }
+        refusal => refusal.to_string(),
+    }
+}
+
 fn in_text(line: u32) -> String {
     if line == 0 { String::new() } else { format!(", line {line} of its text as it was built") }
 }
@@ -116,8 +173,10 @@ impl RenderProblem {
     pub fn location(&self) -> Option<(&TreePath, Option<u32>)> {
         let line = |line: u32| Some(line).filter(|line| *line > 0);
         match self {
+            Self::ChartNotFetched { .. } | Self::KubeVersion { .. } => None,
             Self::Read(_) | Self::Variable(_) | Self::TooManyObjects { .. } | Self::TooManyBytes { .. } | Self::EngineBug { .. } => None,
-            Self::NoDirectory { path } | Self::Chart { path } => Some((path, None)),
+            Self::NoDirectory { path } | Self::NoChart { path } | Self::Chart { path, .. } | Self::Helm { path, .. } => Some((path, None)),
+            Self::NoValuesFile { file } | Self::Manifest { file, .. } => Some((file, None)),
             Self::Kustomize(error) => Some((&error.file, error.line)),
             Self::Yaml { file, error } => Some((file, line(error.line))),
             Self::NotText { file } => Some((file, None)),
@@ -133,10 +192,14 @@ impl From<&RenderProblem> for Reason {
     fn from(problem: &RenderProblem) -> Self {
         let code = match problem {
             RenderProblem::Read(_) => "SourceUnreadable",
-            RenderProblem::NoDirectory { .. } => "PathMissing",
-            RenderProblem::Chart { .. } => "EngineMissing",
+            RenderProblem::NoDirectory { .. } | RenderProblem::NoChart { .. } | RenderProblem::NoValuesFile { .. } => "PathMissing",
+            RenderProblem::ChartNotFetched { .. } => "ChartNotAvailable",
+            RenderProblem::Chart { .. } | RenderProblem::Helm { .. } | RenderProblem::KubeVersion { .. } => "HelmRefused",
             RenderProblem::Kustomize(_) => "KustomizeRefused",
-            RenderProblem::Yaml { .. } | RenderProblem::NotText { .. } | RenderProblem::NotAnObject { .. } => "InvalidManifest",
+            RenderProblem::Yaml { .. }
+            | RenderProblem::Manifest { .. }
+            | RenderProblem::NotText { .. }
+            | RenderProblem::NotAnObject { .. } => "InvalidManifest",
             RenderProblem::Substitution { .. } | RenderProblem::Variable(_) => "SubstitutionRefused",
             RenderProblem::Duplicate { .. } => "DuplicateObject",
             RenderProblem::NoNamespace { .. } => "NamespaceMissing",

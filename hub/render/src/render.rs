@@ -11,6 +11,8 @@ use shared_manifest::{Object, Tree, canonical_json};
 use shared_model::Digest;
 
 use crate::builds::{Builds, Made};
+use crate::charts;
+use crate::engine::Engine;
 use crate::input::{InputsUsed, RenderInput};
 use crate::problem::RenderProblem;
 use crate::substitute::{Substituting, SubstitutionProblem, value_has_dollar};
@@ -84,8 +86,13 @@ fn run(input: &RenderInput, tree: &dyn SourceTree, builds: &Builds, notes: &mut 
     let build = builds.get(input, tree);
     notes.read_set = build.read_set;
     notes.used.engine = build.engine;
+    if build.built.is_err() && build.engine != Some(Engine::Plain) {
+        // What a chart asked before it failed is not known.
+        notes.used.charts = charts::all_used();
+    }
     let built = build.built?;
     notes.warnings.clone_from(&built.warnings);
+    notes.used.charts = built.used.clone();
     if built.objects.len() > OBJECT_LIMIT {
         return Err(RenderProblem::TooManyObjects { found: built.objects.len(), limit: OBJECT_LIMIT });
     }
@@ -105,12 +112,16 @@ fn run(input: &RenderInput, tree: &dyn SourceTree, builds: &Builds, notes: &mut 
 fn object(made: &Made, place: &Place, work: Option<&mut Substituting<'_>>, used: &mut InputsUsed) -> Result<Object, RenderProblem> {
     let not_an_object = |error| RenderProblem::NotAnObject { place: place.clone(), error };
     let as_it_was = || match made {
-        Made::Tree(tree) => tree.to_value(),
+        Made::Tree(tree) | Made::Read(tree) => tree.to_value(),
         Made::Value(value) => value.clone(),
     };
     let again = match (work, made) {
         (Some(work), Made::Tree(tree)) => work.object(tree, used),
         (Some(work), Made::Value(value)) if value_has_dollar(value) => work.object(&Tree::from(value), used),
+        (Some(work), Made::Read(tree)) => {
+            let value = tree.to_value();
+            if value_has_dollar(&value) { work.object(&Tree::from(&value), used) } else { Ok(None) }
+        }
         _ => Ok(None),
     };
     let refused = |line, problem| match Object::from_value(as_it_was()) {

@@ -10,7 +10,12 @@ use shared_model::{GroupKind, Scope};
 fn input(path: &str) -> RenderInput {
     RenderInput {
         app: "web".parse().expect("a name"),
+        cluster: "gpu-a".parse().expect("a name"),
         path: TreePath::parse(path).expect("a path"),
+        base: TreePath::root(),
+        helm: None,
+        chance: None,
+        today: 0,
         namespace: Some("apps".to_owned()),
         engine: EngineChoice::Detect,
         recurse: false,
@@ -61,7 +66,7 @@ fn plain_files_come_in_the_order_of_their_paths_with_lists_taken_apart() {
 }
 
 #[test]
-fn a_kustomization_file_chooses_kustomize_and_a_chart_is_refused() {
+fn a_kustomization_file_chooses_kustomize_and_a_chart_file_helm() {
     let kustomization = "resources: [cm.yaml]\nnamePrefix: eu-\n";
     let tree = MemoryTree::of(&[("app/kustomization.yml", kustomization), ("app/cm.yaml", &config_map("one"))]);
     let outcome = render(&input("app"), &tree);
@@ -69,6 +74,12 @@ fn a_kustomization_file_chooses_kustomize_and_a_chart_is_refused() {
     assert_eq!(outcome.inputs_used.engine, Some(Engine::Kustomize));
     let plain = render(&RenderInput { engine: EngineChoice::Use(Engine::Plain), ..input("app") }, &tree);
     assert!(matches!(plain.result, Err(RenderProblem::NotAnObject { .. })), "the kustomization is no object");
+    let chart = "apiVersion: v2\nname: any\nversion: 1.0.0\n";
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-{{ .Release.Namespace }}'}\n";
+    let tree = MemoryTree::of(&[("app/Chart.yaml", chart), ("app/templates/cm.yaml", template), ("app/kustomization.yaml", "x")]);
+    let outcome = render(&input("app"), &tree);
+    assert_eq!(names(&outcome), ["ConfigMap apps/web-apps"], "the release is called as the app");
+    assert_eq!(outcome.inputs_used.engine, Some(Engine::Helm));
     assert!(matches!(problem(&[("app/Chart.yaml", "name: web")]), RenderProblem::Chart { .. }));
 }
 
@@ -115,7 +126,7 @@ fn namespaces_follow_the_scope_of_the_kind() {
         ("app/f.yaml", "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: own}\n"),
     ]);
     let global = GroupKind::new("y.io", "Global");
-    let facts = ClusterFacts { scopes: BTreeMap::from([(global.clone(), Scope::Cluster)]) };
+    let facts = ClusterFacts { scopes: BTreeMap::from([(global.clone(), Scope::Cluster)]), ..ClusterFacts::default() };
     let this = RenderInput { facts, ..input("app") };
     let outcome = render(&this, &tree);
     assert_eq!(

@@ -24,7 +24,12 @@ fn substituted(case: &Value) -> Result<Value, String> {
     let variables = Variables::new(texts).map_err(|error| error.to_string())?;
     let input = RenderInput {
         app: "web".parse().expect("a name"),
+        cluster: "gpu-a".parse().expect("a name"),
         path: TreePath::parse("app").expect("a path"),
+        base: TreePath::root(),
+        helm: None,
+        chance: None,
+        today: 0,
         namespace: None,
         engine: EngineChoice::Detect,
         recurse: false,

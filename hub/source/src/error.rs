@@ -144,6 +144,78 @@ pub enum FetchError {
         /// What is wrong.
         detail: String,
     },
+    /// The place is there and has no charts.
+    #[error("{url} is no chart repository ({detail}); check the URL: a repository has an index.yaml there, a registry is written oci://")]
+    NotAChartRepository {
+        /// The place.
+        url: String,
+        /// What was found instead.
+        detail: String,
+    },
+    /// The repository does not have the chart.
+    #[error("{url} has no chart {chart}{}; correct the name, or publish it", suggestion(similar))]
+    UnknownChart {
+        /// The place.
+        url: String,
+        /// The chart.
+        chart: String,
+        /// Names there that look like it.
+        similar: Vec<String>,
+    },
+    /// No version of the chart is the wanted one.
+    #[error("{url} has no version {wanted} of chart {chart} (newest: {}); correct the version, or publish one", listed_or_none(newest))]
+    NoChartVersion {
+        /// The place.
+        url: String,
+        /// The chart.
+        chart: String,
+        /// The version or range.
+        wanted: String,
+        /// The newest versions there.
+        newest: Vec<String>,
+    },
+    /// What came is not what was announced.
+    #[error("{url} gave other content than was announced: {expected} was expected and {actual} came; refresh, or publish the chart anew")]
+    WrongDigest {
+        /// The place.
+        url: String,
+        /// The digest that the index or the registry names.
+        expected: String,
+        /// The digest of what came.
+        actual: String,
+    },
+    /// What came is no chart.
+    #[error("{url} is no chart ({detail}); check the address, and that it was published with helm")]
+    NotAChart {
+        /// The place.
+        url: String,
+        /// What it is instead.
+        detail: String,
+    },
+    /// The address may not be connected to.
+    #[error("{url} is not asked: {detail}; correct the address, or let an operator configure it as a source")]
+    AddressRefused {
+        /// The place.
+        url: String,
+        /// Why.
+        detail: String,
+    },
+    /// A redirect that is not followed.
+    #[error("{url} leads somewhere else and is not followed: {detail}")]
+    RedirectRefused {
+        /// The place.
+        url: String,
+        /// Why.
+        detail: String,
+    },
+    /// A registry sends its credentials' user to another host.
+    #[error("{url} wants the credentials of the source to be shown to {host}; if that is right, name {host} among its credential hosts")]
+    TokenServer {
+        /// The registry.
+        url: String,
+        /// The host of its token server.
+        host: String,
+    },
     /// The mirror cannot be written.
     #[error("the mirror in {path} cannot be written ({detail}); check the disk's free space and the permissions")]
     Disk {

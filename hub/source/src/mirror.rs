@@ -1,26 +1,27 @@
 //! A source's repository as the hub has it: refreshed from its remote, or read where it lies. A failed refresh changes nothing that was
 //! good. When to refresh is left to `poll`, what a conversation with a remote is to `fetch`.
 
-use std::any::Any;
 use std::fs;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use gix::ObjectId;
 use hub_tree::SourceTree;
 use shared_model::{Revision, Timestamp};
 
 use crate::commit::CommitInfo;
-use crate::error::{FetchError, cut, detail_of};
+use crate::error::{FetchError, detail_of};
 use crate::fetch;
 use crate::ignore::IgnoringTree;
-use crate::record::{REWRITE_LIMIT, Record, Rewrite, Unusable};
+use crate::poll::Source;
+use crate::record::{Record, Unusable};
 use crate::reference::{Reference, Target, Unresolved, resolve};
 use crate::repository::{commit_of, is_ancestor, list_references, open_repository};
 use crate::spec::{SourceSpec, Surroundings};
+use crate::state::{History, Refreshed, SourceState, guarded};
 use crate::tree::{GitTree, TreeCache};
 
 /// A mirror could not be opened. A remote that is away is no reason: that shows at the first refresh.
@@ -65,67 +66,16 @@ pub enum CommitError {
         /// What failed.
         detail: String,
     },
-}
-
-/// How a revision follows the one before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum History {
-    /// It is the one before.
-    Unchanged,
-    /// There was none before.
-    First,
-    /// The one before is among its ancestors.
-    FastForward,
-    /// The range of versions selects another tag now.
-    OtherTag {
-        /// The tag before.
-        before: String,
+    /// An archive of a chart is not there, any more or yet, or is damaged.
+    #[error("the archive {digest} of chart {chart} cannot be had ({detail}); refresh the source")]
+    Archive {
+        /// The chart.
+        chart: String,
+        /// The digest of the archive.
+        digest: String,
+        /// What failed.
+        detail: String,
     },
-    /// The same name leads to another history: it was force-pushed.
-    Rewritten {
-        /// The commit that is no longer among its ancestors.
-        lost_commit: String,
-    },
-}
-
-/// A refresh that succeeded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refreshed {
-    /// Where the source is.
-    pub revision: Revision,
-    /// How that follows what was before.
-    pub history: History,
-}
-
-impl Refreshed {
-    /// Whether there is something new.
-    pub fn changed(&self) -> bool {
-        self.history != History::Unchanged
-    }
-}
-
-/// A failure that stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// The latest error.
-    pub error: FetchError,
-    /// When the first refresh failed after the last that succeeded.
-    pub since: Timestamp,
-}
-
-/// What is known about a source.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SourceState {
-    /// The last good revision, and when a refresh last confirmed it.
-    pub last_good: Option<(Revision, Timestamp)>,
-    /// When the last refresh ended, of this process.
-    pub last_attempt: Option<Timestamp>,
-    /// The failure, if the last refresh failed.
-    pub failure: Option<Failure>,
-    /// How many refreshes failed one after the other.
-    pub consecutive_failures: u32,
-    /// Rewritten histories, the latest last; for the audit log. At most 16, kept across restarts.
-    pub rewrites: Vec<Rewrite>,
 }
 
 /// The mirror of one source.
@@ -197,30 +147,12 @@ impl Mirror {
         self.known().state.clone()
     }
 
-    /// Looks at the remote and fetches what is new. Blocks; `interrupt` calls it off. On failure the last good revision stays.
+    /// Looks at the remote and fetches what is new. Blocks, so that async code calls [`crate::refresh_in_background`]; `interrupt` calls it
+    /// off. On failure the last good revision stays.
     pub fn refresh(&self, interrupt: &AtomicBool) -> Result<Refreshed, FetchError> {
         let _alone = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
-        // What a hostile server makes the Git library do must not end the task that polls.
-        let found = catch_unwind(AssertUnwindSafe(|| self.find(interrupt)))
-            .unwrap_or_else(|panic| Err(FetchError::Panicked { url: self.spec.url.to_string(), detail: panic_text(panic.as_ref()) }));
+        let found = guarded(&self.spec.url, || self.find(interrupt));
         self.conclude(found)
-    }
-
-    /// [`Mirror::refresh`] on a thread where it may block. A dropped future calls it off.
-    pub async fn refresh_in_background(self: Arc<Self>) -> Result<Refreshed, FetchError> {
-        struct SetOnDrop(Arc<AtomicBool>);
-        impl Drop for SetOnDrop {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
-        }
-        let interrupt = Arc::new(AtomicBool::new(false));
-        let _called_off = SetOnDrop(interrupt.clone());
-        let mirror = self.clone();
-        match tokio::task::spawn_blocking(move || mirror.refresh(&interrupt)).await {
-            Ok(result) => result,
-            Err(error) => Err(FetchError::Panicked { url: self.spec.url.to_string(), detail: error.to_string() }),
-        }
     }
 
     /// The tree of `revision`, also of an older one that is still in the mirror, without the files that the source ignores.
@@ -366,31 +298,13 @@ impl Mirror {
     fn conclude(&self, found: Result<Found, FetchError>) -> Result<Refreshed, FetchError> {
         let now = self.surroundings.clock.now();
         let recorded = found.and_then(|found| self.record(&found, now).map(|()| found));
-        let mut known = self.known();
-        known.state.last_attempt = Some(now);
-        match recorded {
-            Ok(Found { revision, history, .. }) => {
-                known.state.failure = None;
-                known.state.consecutive_failures = 0;
-                Ok(Refreshed { revision, history })
-            }
-            Err(error) => {
-                let since = known.state.failure.as_ref().map_or(now, |failure| failure.since);
-                known.state.failure = Some(Failure { error: error.clone(), since });
-                known.state.consecutive_failures = known.state.consecutive_failures.saturating_add(1);
-                Err(error)
-            }
-        }
+        self.known().state.attempted(now, recorded.as_ref().err());
+        recorded.map(|Found { revision, history, .. }| Refreshed { revision, history })
     }
 
     /// Writes what was found to disk, then makes it known.
     fn record(&self, found: &Found, now: Timestamp) -> Result<(), FetchError> {
-        let mut rewrites = self.state().rewrites;
-        if let History::Rewritten { lost_commit } = &found.history {
-            rewrites.push(Rewrite { lost_commit: lost_commit.clone(), revision: found.revision.clone(), seen: now });
-            let surplus = rewrites.len().saturating_sub(REWRITE_LIMIT);
-            rewrites.drain(..surplus);
-        }
+        let rewrites = self.state().rewrites_with(&found.revision, &found.history, now);
         let record = Record {
             url: self.spec.url.to_string(),
             reference: self.spec.reference.to_string(),
@@ -412,6 +326,28 @@ impl Mirror {
         known.state.last_good = record.last_good;
         known.state.rewrites = rewrites;
         Ok(())
+    }
+}
+
+impl Source for Mirror {
+    fn label(&self) -> String {
+        self.spec.name.to_string()
+    }
+
+    fn interval(&self) -> Duration {
+        self.spec.interval
+    }
+
+    fn state(&self) -> SourceState {
+        self.state()
+    }
+
+    fn refresh(&self, interrupt: &AtomicBool) -> Result<Refreshed, FetchError> {
+        self.refresh(interrupt)
+    }
+
+    fn tree(&self, revision: &Revision) -> Result<Arc<dyn SourceTree>, CommitError> {
+        self.tree(revision)
     }
 }
 
@@ -476,9 +412,4 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    cut(text.unwrap_or("without a message"))
 }

@@ -1,11 +1,52 @@
 //! When a source is looked at: at its interval, spread by jitter; sooner on demand; and after failures less and less often, up to a cap.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hub_tree::SourceTree;
+use shared_model::Revision;
 use tokio::sync::{Notify, watch};
 
-use crate::mirror::{History, Mirror, SourceState};
+use crate::error::FetchError;
+use crate::mirror::CommitError;
+use crate::state::{History, Refreshed, SourceState};
+
+/// A place with content of which one revision is followed: a branch of a repository, a range of versions of a chart.
+pub trait Source: Send + Sync + 'static {
+    /// What logs call it.
+    fn label(&self) -> String;
+
+    /// The time between two looks at it.
+    fn interval(&self) -> Duration;
+
+    /// What is known about it.
+    fn state(&self) -> SourceState;
+
+    /// Looks at the remote and fetches what is new. Blocks, so that async code calls [`refresh_in_background`]; `interrupt` calls it off. On
+    /// failure the last good revision stays.
+    fn refresh(&self, interrupt: &AtomicBool) -> Result<Refreshed, FetchError>;
+
+    /// The tree of `revision`, also of an older one that is still here.
+    fn tree(&self, revision: &Revision) -> Result<Arc<dyn SourceTree>, CommitError>;
+}
+
+/// [`Source::refresh`] on a thread where it may block. A dropped future calls it off.
+pub async fn refresh_in_background<S: Source + ?Sized>(source: Arc<S>) -> Result<Refreshed, FetchError> {
+    struct SetOnDrop(Arc<AtomicBool>);
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let interrupt = Arc::new(AtomicBool::new(false));
+    let _called_off = SetOnDrop(interrupt.clone());
+    let label = source.label();
+    match tokio::task::spawn_blocking(move || source.refresh(&interrupt)).await {
+        Ok(result) => result,
+        Err(error) => Err(FetchError::Panicked { url: label, detail: error.to_string() }),
+    }
+}
 
 /// The wait after the first failure. A dropped connection is often whole again by then.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -43,29 +84,29 @@ pub fn seed_of(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Refreshes `mirror` until nobody receives `states` any more: at once, at its interval, and when `refresh_now` is notified. Demands that
+/// Refreshes `source` until nobody receives `states` any more: at once, at its interval, and when `refresh_now` is notified. Demands that
 /// come during a refresh make one more, however many they are. Each refresh, also a failed one, sends the state.
-pub async fn run(mirror: Arc<Mirror>, refresh_now: Arc<Notify>, states: watch::Sender<SourceState>) {
-    let seed = seed_of(mirror.spec().name.as_str());
+pub async fn run<S: Source + ?Sized>(source: Arc<S>, refresh_now: Arc<Notify>, states: watch::Sender<SourceState>) {
+    let label = source.label();
+    let seed = seed_of(&label);
     let mut attempt = 0;
     loop {
         let outcome = tokio::select! {
-            outcome = mirror.clone().refresh_in_background() => outcome,
+            outcome = refresh_in_background(source.clone()) => outcome,
             () = states.closed() => return,
         };
-        let source = &mirror.spec().name;
         match &outcome {
             Ok(refreshed) => match &refreshed.history {
                 History::Unchanged => {}
                 History::Rewritten { lost_commit } => {
-                    tracing::warn!(%source, revision = %refreshed.revision, lost_commit, "the source's history was rewritten");
+                    tracing::warn!(source = %label, revision = %refreshed.revision, lost_commit, "the source's history was rewritten");
                 }
-                _ => tracing::info!(%source, revision = %refreshed.revision, "the source has a new revision"),
+                _ => tracing::info!(source = %label, revision = %refreshed.revision, "the source has a new revision"),
             },
-            Err(error) => tracing::warn!(%source, %error, "the source could not be refreshed"),
+            Err(error) => tracing::warn!(source = %label, %error, "the source could not be refreshed"),
         }
-        let state = mirror.state();
-        let delay = next_delay(mirror.spec().interval, state.consecutive_failures, seed, attempt);
+        let state = source.state();
+        let delay = next_delay(source.interval(), state.consecutive_failures, seed, attempt);
         attempt += 1;
         states.send_replace(state);
         tokio::select! {

@@ -4,8 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use gix::ObjectId;
-
-use crate::range::{InvalidRange, VersionRange, version_of_tag};
+use hub_version::{InvalidRange, VersionRange, version_of_tag};
 
 /// What a source follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,8 +47,13 @@ pub enum InvalidReference {
         text: String,
     },
     /// Not a range.
-    #[error(transparent)]
-    Range(#[from] InvalidRange),
+    #[error("\"{text}\" is no range of versions: {rule}; write for example \">=1.2 <2\", \"~1.4\", \"^2.0.0\", \"1.x || 3.x\"")]
+    Range {
+        /// What was read, cut to 80 characters.
+        text: String,
+        /// What is wrong with it.
+        rule: InvalidRange,
+    },
     /// An unknown kind.
     #[error("\"{kind}\" is no kind of reference; write branch=, tag=, semver=, commit= or name=")]
     Kind {
@@ -112,7 +116,7 @@ impl Reference {
 
     /// The newest tag in a range of versions.
     pub fn semver(range: &str) -> Result<Self, InvalidReference> {
-        Ok(Self::Semver(range.parse()?))
+        range.parse().map(Self::Semver).map_err(|rule| InvalidReference::Range { text: cut(range), rule })
     }
 
     /// A commit by its 40 hexadecimal digits.
@@ -236,7 +240,7 @@ fn newest_version(range: &VersionRange, listed: &[Listed]) -> Result<Target, Unr
             Some((version_of_tag(tag)?, tag, listed))
         })
         .collect();
-    versions.sort_by(|(a, a_tag, _), (b, b_tag, _)| b.cmp(a).then_with(|| a_tag.cmp(b_tag)));
+    versions.sort_by(|(a, a_tag, _), (b, b_tag, _)| b.precedence(a).then_with(|| a_tag.cmp(b_tag)));
     match versions.iter().find(|(version, _, _)| range.contains(version)) {
         Some((_, tag, listed)) => Ok(Target { label: (*tag).to_owned(), source: listed.name.clone(), object: listed.object }),
         None => Err(Unresolved::NoVersion { newest: versions.iter().take(SUGGESTIONS).map(|(_, tag, _)| (*tag).to_owned()).collect() }),
@@ -244,7 +248,7 @@ fn newest_version(range: &VersionRange, listed: &[Listed]) -> Result<Target, Unr
 }
 
 /// The names that someone who wrote `wanted` may have meant: a third of its letters may differ; if there are hardly any names, all.
-fn similar_names<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn similar_names<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut ranked: Vec<(usize, &str)> = names.map(|name| (distance(wanted, name), name)).collect();
     ranked.sort_unstable();
     let few = ranked.len() <= SUGGESTIONS;

@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, BufRead, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
@@ -23,7 +24,7 @@ use crate::spec::{SourceSpec, Surroundings};
 use crate::url::GitUrl;
 
 /// How long a connection may take to stand: three retransmissions of a lost SYN (1, 2 and 4 s) fit.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIME: Duration = Duration::from_secs(10);
 /// How often the watch looks whether the refresh was called off.
 const WATCH_STEP: Duration = Duration::from_millis(50);
 /// How long a conversation that was ended may take to notice.
@@ -69,7 +70,7 @@ impl Allowance {
     }
 
     /// The failure that an ended allowance is, if it ended.
-    pub(crate) fn failure(&self, url: &GitUrl) -> Option<FetchError> {
+    pub(crate) fn failure(&self, url: &dyn fmt::Display) -> Option<FetchError> {
         let url = url.to_string();
         (*self.end.lock().unwrap_or_else(PoisonError::into_inner)).map(|end| match end {
             End::Interrupted => FetchError::Interrupted,
@@ -83,7 +84,8 @@ impl Allowance {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn check(&self) -> io::Result<()> {
+    /// Whether it goes on.
+    pub(crate) fn check(&self) -> io::Result<()> {
         if Instant::now() >= self.deadline {
             self.end(End::Timeout);
         }
@@ -154,6 +156,13 @@ pub(crate) struct Metered<R> {
     allowance: Arc<Allowance>,
 }
 
+impl<R> Metered<R> {
+    /// Reads from `inner` at the expense of `allowance`.
+    pub(crate) fn new(inner: R, allowance: Arc<Allowance>) -> Self {
+        Self { inner, allowance }
+    }
+}
+
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.allowance.check()?;
@@ -194,7 +203,7 @@ impl Http for MeteredHttp {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<http::GetResponse<Self::Headers, Self::ResponseBody>> {
         let http::GetResponse { headers, body } = self.inner.get(url, base_url, headers)?;
-        Ok(http::GetResponse { headers, body: Metered { inner: body, allowance: self.allowance.clone() } })
+        Ok(http::GetResponse { headers, body: Metered::new(body, self.allowance.clone()) })
     }
 
     fn post(
@@ -205,7 +214,7 @@ impl Http for MeteredHttp {
         kind: http::PostBodyDataKind,
     ) -> gix::Result<http::PostResponse<Self::Headers, Self::ResponseBody, Self::PostBody>> {
         let http::PostResponse { post_body, headers, body } = self.inner.post(url, base_url, headers, kind)?;
-        Ok(http::PostResponse { post_body, headers, body: Metered { inner: body, allowance: self.allowance.clone() } })
+        Ok(http::PostResponse { post_body, headers, body: Metered::new(body, self.allowance.clone()) })
     }
 
     fn configure(&mut self, config: &dyn Any) -> gix::Result {
@@ -293,7 +302,7 @@ fn git_link(
                 stream.set_read_timeout(Some(surroundings.limits.stall)).map_err(unreachable)?;
                 stream.set_write_timeout(Some(surroundings.limits.stall)).map_err(unreachable)?;
                 let writer = stream.try_clone().map_err(unreachable)?;
-                let reader = Metered { inner: stream, allowance: allowance.clone() };
+                let reader = Metered::new(stream, allowance.clone());
                 let virtual_host = Some((host.to_owned(), port));
                 let connection = Connection::new(reader, writer, Protocol::V2, path, virtual_host, git::ConnectMode::Daemon, false);
                 return Ok(Link { transport: Box::new(connection), options: Box::new(()), child: None });
@@ -371,7 +380,7 @@ fn ssh_link(spec: &SourceSpec, surroundings: &Surroundings, allowance: &Arc<Allo
     let child = Arc::new(Mutex::new(child));
     allowance.adopt(&child);
     let child = SshChild { child, complaints, reader: Some(reader) };
-    let stdout = Metered { inner: stdout, allowance: allowance.clone() };
+    let stdout = Metered::new(stdout, allowance.clone());
     let connection =
         Connection::new(stdout, stdin, Protocol::V2, path.as_str(), None::<(String, Option<u16>)>, git::ConnectMode::Process, false);
     Ok(Link { transport: Box::new(connection), options: Box::new(()), child: Some(child) })
@@ -496,9 +505,9 @@ mod tests {
     fn an_allowance_ends_one_byte_beyond_its_limit() {
         let read = |limit| {
             let allowance = Allowance::new(Duration::from_secs(60), limit);
-            let mut reader = Metered { inner: &[0u8; 10][..], allowance: allowance.clone() };
+            let mut reader = Metered::new(&[0u8; 10][..], allowance.clone());
             let result = io::copy(&mut reader, &mut io::sink());
-            (result.is_ok(), allowance.failure(&"/x".parse().expect("a path")))
+            (result.is_ok(), allowance.failure(&"/x"))
         };
         assert_eq!(read(10), (true, None));
         assert_eq!(read(9), (false, Some(FetchError::TooLarge { url: "/x".to_owned(), limit: 9 })));

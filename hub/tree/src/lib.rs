@@ -2,6 +2,7 @@
 //! Who fetched it and from where is the business of `hub/source`; what is in the files that of `hub/fleet` and the render engines.
 
 mod memory;
+mod mount;
 mod path;
 mod read;
 
@@ -9,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use memory::MemoryTree;
+pub use mount::{Mount, MountRefusal, MountedTree, Mounts, Offer, Repository};
 pub use path::{InvalidPath, PATH_LIMIT, TreePath};
 pub use read::{Budget, Observation, Observed, ReadError, ReadSet, Reader};
 
@@ -84,7 +86,8 @@ pub struct Content {
     pub bytes: Arc<[u8]>,
 }
 
-/// A tree of one revision. Lookups are exact: no implementation follows a symlink, [`Reader`] does.
+/// A tree of one revision. Lookups are exact: no implementation follows a symlink, [`Reader`] does. The paths that it is asked for are its own:
+/// what lies in a mounted tree is asked of that one.
 pub trait SourceTree: Send + Sync {
     /// The entry at `path`. The root is a directory.
     fn entry(&self, path: &TreePath) -> Lookup<Entry>;
@@ -95,4 +98,12 @@ pub trait SourceTree: Send + Sync {
     /// The bytes of the file, or the target of the symlink, at `path`. A directory or submodule is absent.
     /// `limit` is the most bytes that are wanted; a larger file is unreadable and is not loaded.
     fn content(&self, path: &TreePath, limit: u64) -> Lookup<Content>;
+
+    /// The tree that is mounted beside it under this name.
+    ///
+    /// # Errors
+    /// Why there is none.
+    fn mount(&self, _mount: &Mount) -> Result<&dyn SourceTree, MountRefusal> {
+        Err(MountRefusal::NotOffered)
+    }
 }

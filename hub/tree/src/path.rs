@@ -3,15 +3,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::mount::Mount;
+
 /// The longest path: Linux's `PATH_MAX`.
 pub const PATH_LIMIT: usize = 4096;
 
-/// A normal path inside a tree: segments without `.`, `..`, empty ones or NUL, joined by `/`. The root is the empty path. Copies share their text.
+/// A normal path inside a tree: segments without `.`, `..`, empty ones or NUL, joined by `/`. The root is the empty path. It is a path in the
+/// main tree, or in one that is mounted beside it: none leads from one tree to another. Copies share their text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct TreePath(
+pub struct TreePath {
+    /// The tree, unless it is the main one.
+    mount: Option<Arc<Mount>>,
     /// Never an empty text: that is `None`.
-    Option<Arc<str>>,
-);
+    path: Option<Arc<str>>,
+}
 
 /// The text does not lead to a place inside the tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +46,32 @@ pub enum InvalidPath {
 impl TreePath {
     /// The root of the tree.
     pub const fn root() -> Self {
-        Self(None)
+        Self { mount: None, path: None }
+    }
+
+    /// The root of the tree that is mounted as `mount`. Whether there is one is for the tree to say.
+    pub fn mounted(mount: Mount) -> Self {
+        Self { mount: Some(Arc::new(mount)), path: None }
+    }
+
+    /// The same path in the tree that is mounted as `mount`.
+    pub fn in_mount(&self, mount: Mount) -> Self {
+        Self { mount: Some(Arc::new(mount)), path: self.path.clone() }
+    }
+
+    /// The mounted tree that it lies in; `None` is the main one.
+    pub fn mount(&self) -> Option<&Mount> {
+        self.mount.as_deref()
+    }
+
+    /// The path as the mounted tree itself knows it.
+    pub fn inside(&self) -> Self {
+        Self { mount: None, path: self.path.clone() }
+    }
+
+    /// The root of the tree that it lies in.
+    pub fn own_root(&self) -> Self {
+        Self { mount: self.mount.clone(), path: None }
     }
 
     /// Parses a path relative to the root. `.` and `..` are resolved by their names.
@@ -63,7 +93,7 @@ impl TreePath {
                 "" | "." => {}
                 ".." => {
                     if segments.pop().is_none() {
-                        return Err(InvalidPath::Escapes { path: relative.to_owned(), base: self.as_str().to_owned() });
+                        return Err(InvalidPath::Escapes { path: relative.to_owned(), base: self.to_string() });
                     }
                 }
                 name => segments.push(name),
@@ -73,25 +103,26 @@ impl TreePath {
         if joined.len() > PATH_LIMIT {
             return Err(InvalidPath::Malformed { length: joined.len() });
         }
-        Ok(Self::of(&joined))
+        Ok(self.at(&joined))
     }
 
-    fn of(text: &str) -> Self {
-        Self((!text.is_empty()).then(|| text.into()))
+    /// The path `text` in the same tree.
+    fn at(&self, text: &str) -> Self {
+        Self { mount: self.mount.clone(), path: (!text.is_empty()).then(|| text.into()) }
     }
 
     /// The entry `name` in this directory. `name` is a single segment that a tree gave.
     pub fn child(&self, name: &str) -> Self {
-        match &self.0 {
-            None => Self::of(name),
-            Some(directory) => Self::of(&[directory, "/", name].concat()),
+        match &self.path {
+            None => self.at(name),
+            Some(directory) => self.at(&[directory, "/", name].concat()),
         }
     }
 
-    /// The directory that holds it; the root has none.
+    /// The directory that holds it; a root has none.
     pub fn parent(&self) -> Option<Self> {
-        let path = self.0.as_deref()?;
-        Some(path.rsplit_once('/').map_or(Self(None), |(parent, _)| Self::of(parent)))
+        let path = self.path.as_deref()?;
+        Some(path.rsplit_once('/').map_or_else(|| self.own_root(), |(parent, _)| self.at(parent)))
     }
 
     /// The last segment; empty for the root.
@@ -104,26 +135,31 @@ impl TreePath {
         self.as_str().split('/').filter(|segment| !segment.is_empty())
     }
 
-    /// Whether it is the root.
+    /// Whether it is the root of its tree.
     pub fn is_root(&self) -> bool {
-        self.0.is_none()
+        self.path.is_none()
     }
 
     /// Whether it is `ancestor` or lies below it.
     pub fn is_within(&self, ancestor: &Self) -> bool {
-        ancestor.is_root() || self.as_str().strip_prefix(ancestor.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let is_below = || self.as_str().strip_prefix(ancestor.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.mount == ancestor.mount && (ancestor.is_root() || is_below())
     }
 
-    /// The text; empty for the root.
+    /// The text inside its tree; empty for the root.
     pub fn as_str(&self) -> &str {
-        self.0.as_deref().unwrap_or_default()
+        self.path.as_deref().unwrap_or_default()
     }
 }
 
 impl fmt::Display for TreePath {
-    /// The path; `.` for the root.
+    /// The path, `.` for the root; in a mounted tree with its name in front.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.0.as_deref().unwrap_or("."))
+        match (&self.mount, self.path.as_deref()) {
+            (None, path) => f.pad(path.unwrap_or(".")),
+            (Some(mount), None) => write!(f, "{mount}"),
+            (Some(mount), Some(path)) => write!(f, "{mount}//{path}"),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Content, ContentId, Entry, EntryKind, InvalidPath, Lookup, SourceTree, TreePath};
+use crate::mount::look;
+use crate::{Content, ContentId, Entry, EntryKind, InvalidPath, Lookup, Mount, MountRefusal, SourceTree, TreePath};
 
 /// How much one reader may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +90,25 @@ pub enum Observation {
     Unreadable,
 }
 
+impl Observation {
+    /// Whether `now` is the same answer.
+    fn still_holds(&self, now: &Lookup<Entry>) -> bool {
+        match (self, now) {
+            (Self::Content(id), Lookup::Found(entry)) => matches!(entry.kind, EntryKind::File | EntryKind::Symlink) && entry.id == *id,
+            (Self::Directory, Lookup::Found(entry)) => entry.kind == EntryKind::Directory,
+            (Self::Listing(id), Lookup::Found(entry)) => entry.kind == EntryKind::Directory && entry.id == *id,
+            (Self::Submodule(id), Lookup::Found(entry)) => entry.kind == EntryKind::Submodule && entry.id == *id,
+            (Self::Absent, Lookup::Absent) => true,
+            _ => false,
+        }
+    }
+}
+
+/// The entry at `path` itself, in the tree where it lies.
+fn entry_in(tree: &dyn SourceTree, path: &TreePath) -> Lookup<Entry> {
+    look(tree, path, |tree, path| tree.entry(path))
+}
+
 /// Everything that a render learned from a tree: the same answers mean the same result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReadSet(BTreeMap<TreePath, Observation>);
@@ -111,16 +131,14 @@ impl ReadSet {
 
     /// Whether `tree` would give every answer again. Costs one entry lookup per path and reads no content.
     pub fn still_holds(&self, tree: &dyn SourceTree) -> bool {
-        self.0.iter().all(|(path, then)| match (then, tree.entry(path)) {
-            (Observation::Content(id), Lookup::Found(entry)) => {
-                matches!(entry.kind, EntryKind::File | EntryKind::Symlink) && entry.id == *id
-            }
-            (Observation::Directory, Lookup::Found(entry)) => entry.kind == EntryKind::Directory,
-            (Observation::Listing(id), Lookup::Found(entry)) => entry.kind == EntryKind::Directory && entry.id == *id,
-            (Observation::Submodule(id), Lookup::Found(entry)) => entry.kind == EntryKind::Submodule && entry.id == *id,
-            (Observation::Absent, Lookup::Absent) => true,
-            _ => false,
-        })
+        self.0.iter().all(|(path, then)| then.still_holds(&entry_in(tree, path)))
+    }
+
+    /// As [`ReadSet::still_holds`], for what is mounted alone: all that can differ where the main tree is the same.
+    pub fn holds_in_mounts(&self, tree: &dyn SourceTree) -> bool {
+        // Paths of mounted trees come last.
+        let mounted = self.0.iter().rev().take_while(|(path, _)| path.mount().is_some());
+        mounted.into_iter().all(|(path, then)| then.still_holds(&entry_in(tree, path)))
     }
 
     /// Adds what another reader learned from the same tree.
@@ -164,7 +182,7 @@ impl Observed {
     }
 
     fn still_holds(&self, tree: &dyn SourceTree) -> bool {
-        let is_same = |(path, id): &(TreePath, ContentId)| matches!(tree.entry(path), Lookup::Found(entry) if entry.kind == EntryKind::Directory && entry.id == *id);
+        let is_same = |(path, id): &(TreePath, ContentId)| matches!(entry_in(tree, path), Lookup::Found(entry) if entry.kind == EntryKind::Directory && entry.id == *id);
         self.inside.as_ref().is_some_and(is_same) || self.set.still_holds(tree)
     }
 }
@@ -223,7 +241,7 @@ impl<'a> Reader<'a> {
         let taken = (progress.bytes - bytes, progress.reads - reads, progress.largest);
         progress.largest = progress.largest.max(largest);
         drop(progress);
-        let inside = match self.tree.entry(directory) {
+        let inside = match entry_in(self.tree, directory) {
             Lookup::Found(entry) if set.0.keys().all(|path| path.is_within(directory)) => Some((directory.clone(), entry.id)),
             _ => None,
         };
@@ -250,9 +268,26 @@ impl<'a> Reader<'a> {
         true
     }
 
+    /// The root of the tree that is mounted as `mount`.
+    ///
+    /// # Errors
+    /// Why there is none; that is learned, too.
+    pub fn mount(&self, mount: Mount) -> Result<TreePath, MountRefusal> {
+        let refused = self.tree.mount(&mount).err();
+        let root = TreePath::mounted(mount);
+        match refused {
+            None => Ok(root),
+            Some(refusal) => {
+                let is_certain = !matches!(refusal, MountRefusal::NotFetched { .. });
+                self.note(root, if is_certain { Observation::Absent } else { Observation::Unreadable });
+                Err(refusal)
+            }
+        }
+    }
+
     /// The identity of what lies at `path` itself. It is not learned: this is to find what was kept, and decides nothing.
     pub fn peek(&self, path: &TreePath) -> Option<ContentId> {
-        match self.tree.entry(path) {
+        match entry_in(self.tree, path) {
             Lookup::Found(entry) => Some(entry.id),
             Lookup::Absent | Lookup::Unreadable(_) => None,
         }
@@ -307,7 +342,7 @@ impl<'a> Reader<'a> {
             EntryKind::File | EntryKind::Symlink => return Ok(None),
         }
         self.count(&real)?;
-        match self.tree.list(&real) {
+        match look(self.tree, &real, |tree, path| tree.list(path)) {
             Lookup::Found(entries) => {
                 self.note(real.clone(), Observation::Listing(entry.id));
                 Ok(Some((real, entries)))
@@ -332,7 +367,7 @@ impl<'a> Reader<'a> {
         }
         let mut todo: Vec<String> = path.segments().map(str::to_owned).collect();
         todo.reverse();
-        let mut here = TreePath::root();
+        let mut here = path.own_root();
         let mut entry = self.lookup(&here)?;
         let mut links = 0;
         while let Some(segment) = todo.pop() {
@@ -367,7 +402,7 @@ impl<'a> Reader<'a> {
             let resolved = here.join(&target).map_err(|_| ReadError::LinkEscapes { path: next, target })?;
             let target: Vec<String> = resolved.segments().map(str::to_owned).collect();
             todo.extend(target.into_iter().rev());
-            here = TreePath::root();
+            here = path.own_root();
             entry = self.lookup(&here)?;
         }
         Ok(entry.map(|entry| (here, entry)))
@@ -381,7 +416,7 @@ impl<'a> Reader<'a> {
     }
 
     fn lookup(&self, path: &TreePath) -> Result<Option<Entry>, ReadError> {
-        match self.tree.entry(path) {
+        match entry_in(self.tree, path) {
             Lookup::Found(entry) => Ok(Some(entry)),
             Lookup::Absent => Ok(None),
             Lookup::Unreadable(reason) => Err(self.unreadable(path.clone(), &reason)),
@@ -390,7 +425,7 @@ impl<'a> Reader<'a> {
 
     fn content(&self, real: &TreePath) -> Result<Content, ReadError> {
         self.count(real)?;
-        match self.tree.content(real, self.budget.file_bytes) {
+        match look(self.tree, real, |tree, path| tree.content(path, self.budget.file_bytes)) {
             Lookup::Found(content) => {
                 self.count_bytes(real, content.bytes.len())?;
                 Ok(content)

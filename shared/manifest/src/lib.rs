@@ -3,6 +3,7 @@
 
 mod canonical;
 mod diff;
+mod learned;
 mod object;
 mod path;
 mod quantity;
@@ -21,7 +22,7 @@ pub use serde_json::{Map, Number, Value};
 pub use tree::{Text, Tree, TreeMap};
 pub use yaml::{
     Content, Document, Key, Node, TreeDocument, YamlBudget, YamlError, YamlMode, YamlProblem, parse_trees, parse_yaml, parse_yaml_spanned,
-    to_yaml, to_yaml_documents, write_yaml, write_yaml_documents,
+    to_yaml, to_yaml_documents, write_yaml, write_yaml_documents, write_yaml_documents_and_keep,
 };
 #[doc(hidden)]
 pub use yaml::{fast_and_general_agree, fast_takes};

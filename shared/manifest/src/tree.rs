@@ -1,11 +1,14 @@
 //! A value that is cheap to copy and keeps its scalars as they were written: copies share every list and map until one of them changes it. The
 //! engines that render work on trees; everything after them works on [`Value`]s. Reading and writing YAML is left to `yaml`.
 
+use std::any::Any;
+use std::fmt;
 use std::ops::Index;
 use std::sync::Arc;
 
 use serde_json::{Map, Number, Value};
 
+use crate::learned::Learned;
 use crate::yaml::number_of;
 
 /// A text of up to 23 bytes without an allocation; longer ones are shared by their copies.
@@ -58,6 +61,11 @@ impl Tree {
     /// Whether it is text, quoted or not.
     pub fn is_text(&self) -> bool {
         matches!(self, Self::String(_) | Self::Quoted(_))
+    }
+
+    /// Whether it is text that stands in quotes or in a block.
+    pub fn is_quoted(&self) -> bool {
+        matches!(self, Self::Quoted(_))
     }
 
     /// Whether it is a list.
@@ -129,7 +137,7 @@ impl Tree {
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Self> {
         let Self::Map(map) = self else { return None };
         let at = map.find(key).ok()?;
-        Some(&mut Arc::make_mut(map).entries[at].1)
+        Some(&mut Arc::make_mut(map).entries_mut()[at].1)
     }
 
     /// Whether both are equal and have their quotes in the same places.
@@ -262,9 +270,28 @@ impl FromIterator<(Text, Self)> for Tree {
 }
 
 /// The entries of a map in the order of their keys, by bytes: the order in which kustomize prints them.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Default)]
 pub struct TreeMap {
     entries: Vec<(Text, Tree)>,
+    learned: Learned,
+}
+
+impl fmt::Debug for TreeMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Clone for TreeMap {
+    fn clone(&self) -> Self {
+        Self::of(self.entries.clone())
+    }
+}
+
+impl PartialEq for TreeMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries == other.entries
+    }
 }
 
 /// Up to this many entries, looking at each is quicker than halving.
@@ -273,7 +300,28 @@ const FEW: usize = 8;
 impl TreeMap {
     /// An empty map.
     pub const fn new() -> Self {
-        Self { entries: Vec::new() }
+        Self::of(Vec::new())
+    }
+
+    const fn of(entries: Vec<(Text, Tree)>) -> Self {
+        Self { entries, learned: Learned::nothing() }
+    }
+
+    /// The entries to change. What is known of them is forgotten.
+    fn entries_mut(&mut self) -> &mut Vec<(Text, Tree)> {
+        self.learned.forget();
+        &mut self.entries
+    }
+
+    /// What an engine remembers of this map and all that is in it: an empty `T` at first and again once the map may have changed, whatever has
+    /// changed in it. Copies of the map remember for themselves. `None` if something else than a `T` is remembered, and when the question of
+    /// this number, below 7, is asked for the first time: what nobody asks again is not worth remembering.
+    pub fn remembered<T: Any + Send + Sync + Default>(&self, question: u32) -> Option<&T> {
+        self.learned.engine(question)
+    }
+
+    pub(crate) fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// The map with these entries in any order.
@@ -287,7 +335,7 @@ impl TreeMap {
                 return Err(pair[0].0.clone());
             }
         }
-        Ok(Self { entries })
+        Ok(Self::of(entries))
     }
 
     fn find(&self, key: &str) -> Result<usize, usize> {
@@ -326,7 +374,7 @@ impl TreeMap {
 
     /// The value of a key to change.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Tree> {
-        self.find(key).ok().map(|at| &mut self.entries[at].1)
+        self.find(key).ok().map(|at| &mut self.entries_mut()[at].1)
     }
 
     /// The value of a key to change; `value` makes the one of a key that is not set.
@@ -335,15 +383,15 @@ impl TreeMap {
             self.entries.insert(at, (Text::new(key), value()));
             at
         });
-        &mut self.entries[at].1
+        &mut self.entries_mut()[at].1
     }
 
     /// Sets a key and returns what it was.
     pub fn insert(&mut self, key: Text, value: Tree) -> Option<Tree> {
         match self.find(&key) {
-            Ok(at) => Some(std::mem::replace(&mut self.entries[at].1, value)),
+            Ok(at) => Some(std::mem::replace(&mut self.entries_mut()[at].1, value)),
             Err(at) => {
-                self.entries.insert(at, (key, value));
+                self.entries_mut().insert(at, (key, value));
                 None
             }
         }
@@ -351,12 +399,12 @@ impl TreeMap {
 
     /// Takes a key away and returns what it was.
     pub fn remove(&mut self, key: &str) -> Option<Tree> {
-        self.find(key).ok().map(|at| self.entries.remove(at).1)
+        self.find(key).ok().map(|at| self.entries_mut().remove(at).1)
     }
 
     /// Keeps the entries that `keep` says yes to; it may change them.
     pub fn retain(&mut self, mut keep: impl FnMut(&Text, &mut Tree) -> bool) {
-        self.entries.retain_mut(|(key, value)| keep(key, value));
+        self.entries_mut().retain_mut(|(key, value)| keep(key, value));
     }
 
     /// The entries by key.
@@ -366,7 +414,7 @@ impl TreeMap {
 
     /// The entries by key, the values to change.
     pub fn iter_mut(&mut self) -> impl ExactSizeIterator<Item = (&Text, &mut Tree)> {
-        self.entries.iter_mut().map(|(key, value)| (&*key, value))
+        self.entries_mut().iter_mut().map(|(key, value)| (&*key, value))
     }
 
     /// The keys in order.
@@ -381,7 +429,7 @@ impl TreeMap {
 
     /// The values to change, in the order of their keys.
     pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Tree> {
-        self.entries.iter_mut().map(|(_, value)| value)
+        self.entries_mut().iter_mut().map(|(_, value)| value)
     }
 }
 

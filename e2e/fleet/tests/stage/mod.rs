@@ -13,6 +13,7 @@ use anyhow::Context as _;
 use e2e_fakekube::FakeKube;
 use e2e_fleet::{FleetRepository, TestHub, eventually, prepare};
 use hub_api::{EnrolmentView, HealthWord, StatusView, SyncWord};
+use hub_hubd::HubConfig;
 use hub_source::SourceSpec;
 use serde_json::Value;
 use shared_daemon::{Shutdown, Trigger};
@@ -133,9 +134,14 @@ pub(crate) struct Stage {
 impl Stage {
     /// A hub that reads `source`, without clusters.
     pub(crate) async fn of_source(disk: TempDir, source: SourceSpec) -> anyhow::Result<Self> {
+        Self::configured(disk, source, |_| {}).await
+    }
+
+    /// As [`Stage::of_source`], with whatever `configure` changes at the hub.
+    pub(crate) async fn configured(disk: TempDir, source: SourceSpec, configure: impl FnOnce(&mut HubConfig)) -> anyhow::Result<Self> {
         prepare();
         let clock = TestClock::default();
-        let hub = TestHub::start_with_clock(disk.path().join("hub"), source, clock.clock()).await?;
+        let hub = TestHub::start_configured(disk.path().join("hub"), source, clock.clock(), configure).await?;
         Ok(Self { hub, clock, sites: BTreeMap::new(), disk })
     }
 

@@ -1,12 +1,14 @@
 //! `capstan build`: prints what `kustomize build` prints for a directory on this machine, in a repository or not, so that anyone can compare.
-//! It asks no hub and no network and starts no program; what a kustomization means is left to `hub_kustomize`.
+//! It asks no hub and no network and starts no program; what a kustomization means is left to `hub_kustomize`, what a chart means to `hub_render`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, ValueEnum};
-use hub_kustomize::{BuildOptions, Built, LoadRestriction};
+use clap::{ArgAction, Parser, ValueEnum};
+use hub_kustomize::{BuildOptions, Built, ChartRequest, Inflate, LoadRestriction, ManifestText};
+use hub_render::{ChanceKey, LocalCharts};
 use hub_source::FilesystemTree;
 use hub_tree::{Budget, Reader, TreePath};
 use shared_manifest::{Tree, scope_of, write_yaml};
@@ -32,6 +34,24 @@ pub(crate) struct BuildArgs {
     /// Where files may lie: in or below the directory of the kustomization that names them, or anywhere.
     #[arg(long, value_enum, default_value = "LoadRestrictionsRootOnly")]
     load_restrictor: Restrictor,
+    /// Render the charts of `helmCharts` that are in the tree.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value_t = false,
+        action = ArgAction::Set,
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    enable_helm: bool,
+    /// The version of Kubernetes that charts are told, instead of what they say themselves.
+    #[arg(long, value_name = "VERSION")]
+    helm_kube_version: Option<String>,
+    /// API versions that charts are told beside those of Kubernetes itself, instead of what they say themselves.
+    #[arg(long, value_name = "VERSION")]
+    helm_api_versions: Vec<String>,
     /// The order without `sortOptions`; `legacy` is the default.
     #[arg(long, hide = true, value_enum)]
     reorder: Option<Reorder>,
@@ -67,15 +87,11 @@ enum Reorder {
 
 const NO_PROGRAM: &str = "no program is run while building; commit what it makes, or use a built-in transformer or generator";
 const NO_NETWORK: &str = "nothing is fetched while building; vendor what is needed";
-const NO_HELM: &str = "charts are not rendered here; commit the output of `helm template` and list it in `resources`";
 
 /// Flags of `kustomize build` that are refused, and why.
-const REFUSED: [(&str, &str); 13] = [
-    ("--enable-helm", NO_HELM),
-    ("--helm-command", NO_HELM),
-    ("--helm-api-versions", NO_HELM),
-    ("--helm-kube-version", NO_HELM),
-    ("--helm-debug", NO_HELM),
+const REFUSED: [(&str, &str); 10] = [
+    ("--helm-command", "charts are rendered without Helm; leave it out"),
+    ("--helm-debug", "charts are rendered without Helm; leave it out"),
     ("--enable-alpha-plugins", NO_PROGRAM),
     ("--enable-exec", NO_PROGRAM),
     ("--enable-star", NO_PROGRAM),
@@ -120,7 +136,9 @@ fn build(args: &BuildArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
     };
     let tree = FilesystemTree::of_machine();
     let reader = Reader::new(&tree, Budget::RENDER);
-    let outcome = hub_kustomize::build(&reader, &directory, &BuildOptions { load_restriction, ..BuildOptions::default() });
+    let charts = args.enable_helm.then(|| BuildCharts::new(args));
+    let charts = charts.as_ref().map(|charts| -> &dyn Inflate { charts });
+    let outcome = hub_kustomize::build(&reader, &directory, &BuildOptions { load_restriction, charts, ..BuildOptions::default() });
     match outcome {
         Ok(built) => {
             for warning in &built.warnings {
@@ -141,6 +159,38 @@ fn build(args: &BuildArgs, console: &mut Console<'_>) -> Result<Exit, Failure> {
             console.say(&plain(&format!("error: {}", shown(&error.to_string(), named, &here))))?;
             Ok(Exit::Differs)
         }
+    }
+}
+
+/// What random text of charts is derived from here. It is no secret: what is printed is not what a hub would derive for any cluster.
+const LOCAL_KEY: &[u8; 32] = b"capstan build, it is no secret..";
+
+/// Renders charts as the flags say.
+#[derive(Debug)]
+struct BuildCharts {
+    charts: LocalCharts,
+    kube_version: Option<String>,
+    api_versions: Vec<String>,
+}
+
+impl BuildCharts {
+    fn new(args: &BuildArgs) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
+        let charts = LocalCharts::new(ChanceKey::new(*LOCAL_KEY, now), now);
+        Self { charts, kube_version: args.helm_kube_version.clone(), api_versions: args.helm_api_versions.clone() }
+    }
+}
+
+impl Inflate for BuildCharts {
+    fn inflate(&self, reader: &Reader<'_>, request: &ChartRequest) -> Result<Vec<ManifestText>, String> {
+        let mut request = request.clone();
+        if let Some(version) = &self.kube_version {
+            request.kube_version.clone_from(version);
+        }
+        if !self.api_versions.is_empty() {
+            request.api_versions.clone_from(&self.api_versions);
+        }
+        self.charts.inflate(reader, &request)
     }
 }
 
@@ -267,7 +317,7 @@ mod tests {
     #[test]
     fn a_refused_flag_is_named_with_or_without_a_value() {
         let flag = |arg: &str| refused(OsStr::new(arg)).map(|(flag, _)| flag);
-        assert_eq!([flag("--enable-helm"), flag("--mount=type=bind"), flag("-e")], [Some("--enable-helm"), Some("--mount"), Some("-e")]);
+        assert_eq!([flag("--helm-debug"), flag("--mount=type=bind"), flag("-e")], [Some("--helm-debug"), Some("--mount"), Some("-e")]);
         assert_eq!([flag("--output"), flag("--networking"), flag("network"), flag(".")], [None; 4]);
     }
 

@@ -8,6 +8,7 @@ mod get;
 mod refresh;
 mod render;
 mod status;
+pub(crate) mod template;
 
 use std::io::Read;
 use std::path::Path;
@@ -32,6 +33,9 @@ pub(crate) async fn run(args: Capstan, console: &mut Console<'_>) -> Result<Exit
         Verb::Diff { app, cluster } => diff::run(&connect(&hub)?, &app, cluster.as_ref(), output, console).await,
         Verb::Refresh(args) => refresh::run(&connect(&hub)?, args, output, console).await,
         Verb::Build { .. } => Err(Failure::usage("`build` takes no flag before its name", "write `capstan build DIR`; it asks no hub")),
+        Verb::Template { .. } => {
+            Err(Failure::usage("`template` takes no flag before its name", "write `capstan template NAME CHART`; it asks no hub"))
+        }
         Verb::Render(args) => render::run(&args, output, console),
         Verb::Approve(args) => approve::run(&connect(&hub)?, args, output, console).await,
     }

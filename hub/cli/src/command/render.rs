@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use hub_fleet::{App, Cluster, FLEET_BUDGET, Fleet, Problem, WhyNot, choose_path, read_fleet, resolve, why_not};
-use hub_render::{Builds, ClusterFacts, RenderInput, RenderOutcome, STACK_BYTES};
+use hub_fleet::{App, ChartFrom, Cluster, FLEET_BUDGET, Fleet, Problem, WhyNot, choose_path, read_fleet, resolve, why_not};
+use hub_render::{Builds, ChanceKey, ClusterFacts, RenderInput, RenderOutcome, STACK_BYTES};
 use hub_source::FilesystemTree;
 use hub_tree::{Budget, Reader};
 use serde_json::{Value, json};
@@ -99,6 +100,13 @@ fn chosen<'f>(fleet: &'f Fleet, cluster: &Cluster, only: Option<&AppName>, offli
     apps
 }
 
+/// What random text of charts is derived from here. It is no secret, and not what the hub derives.
+const LOCAL_KEY: &[u8; 32] = b"capstan render, it is no secret.";
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}
+
 /// Files that several apps read are parsed once: 16 MiB of them, about 64 MiB in memory.
 const FILE_BYTES: usize = 16 << 20;
 
@@ -110,12 +118,21 @@ fn render_app(tree: &FilesystemTree, builds: &Builds, fleet: &Fleet, app: &App, 
     if let Some(source) = &resolved.source {
         return offline.fail(&app.name, format!("its manifests are in the source {source}, which this directory does not hold"));
     }
+    match resolved.helm.as_ref().map(|helm| &helm.chart) {
+        Some(ChartFrom::Source { name, .. }) => {
+            return offline.fail(&app.name, format!("its chart is in the source {name}, which this directory does not hold"));
+        }
+        Some(ChartFrom::Repository { repository, name, .. }) => {
+            return offline.fail(&app.name, format!("its chart {name} is in {repository}, and nothing is fetched here"));
+        }
+        Some(ChartFrom::Here(_)) | None => {}
+    }
     let choice = match choose_path(&resolved, &Reader::new(tree, Budget::RENDER)) {
         Ok(choice) => choice,
         Err(error) => return offline.fail(&app.name, error),
     };
     let input = match RenderInput::of(&resolved, choice.path, ClusterFacts::default()) {
-        Ok(input) => input,
+        Ok(input) => input.with_chance(ChanceKey::new(*LOCAL_KEY, now()), now()),
         Err(error) => return offline.fail(&app.name, format!("postBuild.substitute: {error}")),
     };
     let RenderOutcome { result, warnings, .. } = hub_render::render(&input, tree, builds);

@@ -1,6 +1,7 @@
 //! The generators, one per file, and what ConfigMaps and Secrets have in common: where their entries come from.
 
 pub(crate) mod config_map;
+pub(crate) mod helm_chart;
 pub(crate) mod iam_policy;
 pub(crate) mod secret;
 

@@ -59,6 +59,15 @@ impl<'s> Merge<'s> {
             return Err(Reason::TooMuch { what: "items in one list", limit: JOINED_LIST_LIMIT, remedy });
         }
         self.comparisons += items.values.len() * items.values.len();
+        if let Some(said) = patch.as_deref()
+            && let [key] = joined.keys.as_slice()
+            && is_in_order(&items.values[..base.len()], joined)
+            && is_in_order(&items.values[base.len()..], joined)
+            && items.values[base.len()..].iter().all(|said| said.get(DIRECTIVE).is_none())
+            && !base.is_empty()
+        {
+            return self.join_orderly(items, base.len(), said, key, item).map(Some);
+        }
         let keys: Vec<&str> = if joined.keys.is_empty() { vec![""] } else { joined.keys.iter().map(String::as_str).collect() };
         let order = self.join(&mut items, base, patch.as_deref(), &keys, item)?;
         let mut values: Vec<Option<Tree>> = items.values.into_iter().map(Some).collect();
@@ -92,6 +101,25 @@ impl<'s> Merge<'s> {
             }
         }
         Ok(Some(settled))
+    }
+
+    /// What [`Merge::join`] comes to where each item of each side is told apart by one key and nothing is to be replaced or deleted: the items
+    /// of the patch, merged with those of their key, and then the others of the base, the first `count` items.
+    fn join_orderly(&mut self, mut items: Items, count: usize, patch: &[usize], key: &str, kind: Kind<'s>) -> Result<Tree, Reason> {
+        let mut is_merged = vec![false; count];
+        let mut order = Vec::with_capacity(items.values.len());
+        for said in patch {
+            let name = raw(&items.values[*said][key]);
+            let base = items.values[..count].iter().position(|item| raw(&item[key]) == name);
+            if let Some(base) = base {
+                is_merged[base] = true;
+            }
+            order.extend(self.merge_items(&mut items, base, Some(*said), kind)?);
+        }
+        for base in (0..count).filter(|base| !is_merged[*base]) {
+            order.extend(self.merge_items(&mut items, Some(base), None, kind)?);
+        }
+        Ok(Tree::list(order.into_iter().map(|index| std::mem::take(&mut items.values[index])).collect()))
     }
 
     fn join(
@@ -188,7 +216,7 @@ const FEW: usize = 16;
 
 /// Whether each item of a list has all keys, with values that no other one has: then joining it with nothing leaves it as it is.
 fn is_in_order(list: &[Tree], joined: &Joined) -> bool {
-    let has_keys = |item: &Tree| !item.is_null() && joined.keys.iter().all(|key| item.get(key).is_some_and(|value| !raw(value).is_empty()));
+    let has_keys = |item: &Tree| joined.keys.iter().all(|key| item.get(key).is_some_and(|value| !text(value).is_empty()));
     let same = |a: &Tree, b: &Tree| joined.keys.iter().all(|key| raw(&a[key]) == raw(&b[key]));
     !joined.keys.is_empty()
         && list.len() <= FEW

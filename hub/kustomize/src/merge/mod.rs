@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use shared_manifest::{Text, Tree, TreeMap};
 
+use crate::facts::{Facts, Question, Settled};
 use crate::id::Id;
 use crate::problem::Reason;
-use crate::value::{in_quotes_of, raw, type_of};
+use crate::value::{LONGEST_WORD, in_quotes_of, new_text, raw, type_of};
 
 use schema::Kind;
 pub(crate) use schema::Schema;
@@ -53,7 +54,7 @@ pub(crate) fn strategic_merge(base: Tree, patch: Tree, schema: &Schema) -> Resul
     if patch.get(DIRECTIVE).is_some_and(|word| raw(word) == "replace") {
         return Ok(Merged { value: Some(base), comparisons: 0 });
     }
-    let mut merge = Merge { schema, id: Id::of(&base).to_string(), path: Vec::new(), comparisons: 0 };
+    let mut merge = Merge { schema, id: Id::of(&base).to_string(), path: Vec::new(), comparisons: 0, remembers: schema.is_built_in() };
     let value = merge.walk(Some(base), Patch::Says(patch), Kind::Unknown)?.filter(|value| !value.is_null());
     Ok(Merged { value, comparisons: merge.comparisons })
 }
@@ -65,11 +66,31 @@ struct Merge<'s> {
     /// Where the walk is, for messages.
     path: Vec<Text>,
     comparisons: usize,
+    /// Whether what is found out about maps is remembered.
+    remembers: bool,
 }
 
 impl<'s> Merge<'s> {
     /// One step: the merged value, or `None` where nothing is left. A null that comes out is one that the base states and keeps.
     fn walk(&mut self, base: Option<Tree>, patch: Patch, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
+        let (Some(Tree::Map(map)), Patch::Silent, true) = (&base, &patch, self.remembers) else { return self.walk_on(base, patch, kind) };
+        let (map, kind_number) = (map.clone(), kind.number());
+        let Some(facts) = Facts::of(&map, Question::Settled) else { return self.walk_on(base, patch, kind) };
+        if let Some(settled) = facts.settled.get().filter(|settled| settled.kind == kind_number) {
+            self.comparisons += settled.comparisons;
+            return Ok(base);
+        }
+        let before = self.comparisons;
+        self.remembers = false;
+        let merged = self.walk_on(base, patch, kind)?;
+        self.remembers = true;
+        if matches!(&merged, Some(Tree::Map(merged)) if Arc::ptr_eq(merged, &map)) {
+            facts.settled.get_or_init(|| Settled { kind: kind_number, comparisons: self.comparisons - before });
+        }
+        Ok(merged)
+    }
+
+    fn walk_on(&mut self, base: Option<Tree>, patch: Patch, kind: Kind<'s>) -> Result<Option<Tree>, Reason> {
         let said = match &patch {
             Patch::Says(value) if !value.is_null() => Some(value),
             _ => None,
@@ -127,7 +148,7 @@ impl<'s> Merge<'s> {
                 None => Patch::Silent,
             };
             let merged = self.walk_field(field, Some(value.clone()), patch, kind)?;
-            if merged.as_ref().is_none_or(|merged| !merged.is_same(value)) {
+            if merged.as_ref().is_none_or(|merged| !merged.is_same(value) || merged.is_quoted() != value.is_quoted()) {
                 changes.push((field.clone(), merged));
             }
         }
@@ -153,7 +174,7 @@ impl<'s> Merge<'s> {
         self.path.push(field.clone());
         let value = self.walk(base, patch, kind.field(field))?;
         self.path.pop();
-        Ok(value)
+        Ok(value.map(quoted_if_odd))
     }
 
     /// Takes the directive out of a map of the patch.
@@ -218,6 +239,20 @@ fn merge_nothing(base: Option<Tree>, patch: &Patch) -> Option<Tree> {
         Patch::Silent => base.filter(|null| !raw(null).is_empty()),
         Patch::Says(_) | Patch::IsBase => None,
     }
+}
+
+/// A text that stands in a map without quotes and is a word, number or date of YAML 1.1 gets quotes by a merge, mentioned or not: kustomize
+/// prints it in quotes in any case, and keeps them for what is set in its place later.
+fn quoted_if_odd(value: Tree) -> Tree {
+    match value {
+        Tree::String(text) if may_be_odd(&text) => new_text(text),
+        value => value,
+    }
+}
+
+/// Whether a text may be anything but text in YAML 1.1: a short word, or what begins as numbers and dates do.
+fn may_be_odd(text: &str) -> bool {
+    text.len() <= LONGEST_WORD || text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first))
 }
 
 /// Scalars and plain lists: what the patch says, null removing it.

@@ -59,6 +59,11 @@ impl Default for Schema {
 }
 
 impl Schema {
+    /// Whether it is the one that is built in.
+    pub(crate) fn is_built_in(&self) -> bool {
+        Arc::ptr_eq(&self.0, &Self::default().0)
+    }
+
     /// The schema of an OpenAPI document with `definitions`, which on request stand before the built-in ones instead of alone.
     pub(crate) fn from_openapi(document: &Value, with_built_in: bool) -> Self {
         let none = Map::new();
@@ -144,6 +149,14 @@ impl Tables {
 }
 
 impl<'s> Kind<'s> {
+    /// A number that no other kind of the same schema has, those of lists aside.
+    pub(super) fn number(self) -> usize {
+        match self {
+            Self::Type(_, number) => number + 1,
+            Self::Unknown | Self::Joined(..) => 0,
+        }
+    }
+
     /// The type of a field.
     pub(super) fn field(self, name: &str) -> Self {
         let Self::Type(tables, number) = self else { return Self::Unknown };

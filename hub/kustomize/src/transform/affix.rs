@@ -28,7 +28,7 @@ impl Transformer for Affix {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
         resources.look(1)?;
         resources.work.write(self.text.len() * resources.len())?;
-        for resource in resources.iter_mut().filter(|resource| !is_exempt(resource)) {
+        for resource in resources.iter_mut(|resource| !is_exempt(resource)) {
             for field in self.fields.iter() {
                 if !resource.original_id().is_selected(&field.kinds) {
                     continue;
@@ -53,6 +53,10 @@ impl Transformer for Affix {
             }
         }
         Ok(())
+    }
+
+    fn looks_at_each_alone(&self) -> bool {
+        true
     }
 }
 

@@ -18,4 +18,8 @@ impl Transformer for Annotations {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
         set_pairs(resources, &self.fields, &self.annotations)
     }
+
+    fn looks_at_each_alone(&self) -> bool {
+        true
+    }
 }

@@ -18,7 +18,7 @@ impl Transformer for Hash {
         if resources.iter().all(|resource| !resource.needs_hash) {
             return Ok(());
         }
-        for resource in resources.iter_mut().filter(|resource| resource.needs_hash) {
+        for resource in resources.iter_mut(|resource| resource.needs_hash) {
             let known = resource.hashed.as_ref().filter(|hashed| hashed.is_of(&resource.value)).map(|hashed| hashed.digits.clone());
             let hash = known.or_else(|| content_hash(&resource.value)).ok_or_else(|| changed_kind(resource))?;
             resource.remember_id();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use regex::Regex;
 use shared_manifest::{Text, Tree, TreeMap};
 
+use crate::facts::{Facts, Question};
 use crate::field_spec::{Applicable, Create, FieldSpecs, Visitor};
 use crate::fields::Fields;
 use crate::problem::{Fault, Reason};
+use crate::resource::Resource;
 use crate::resources::Resources;
 use crate::selector::regular_expression;
 use crate::transform::Transformer;
@@ -121,30 +123,35 @@ impl Transformer for Images {
         let mut applicable = Applicable::new(&self.fields);
         let (resources, work) = resources.parts_mut();
         for resource in resources.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
-            let mut present = present(&mut resource.value, &mut applicable)?;
+            let mut present = present(&resource.value, &mut applicable)?;
             for image in self.images.iter() {
                 if present.iter().all(|present| image.replace(present).is_none()) {
                     continue;
                 }
                 work.walk(4 * resource.bytes)?;
                 work.write(present.len() * image.longest())?;
+                let resource = Resource::to_change(resource);
                 if let Some(replaced) = replaced_in_containers(&resource.value, image) {
                     resource.value = replaced;
                 }
                 applicable.visit(&mut resource.value, Create::Never, &mut Set { image })?;
-                present = self::present(&mut resource.value, &mut applicable)?;
+                present = self::present(&resource.value, &mut applicable)?;
             }
         }
         Ok(())
     }
+
+    fn looks_at_each_alone(&self) -> bool {
+        true
+    }
 }
 
 /// All images that a resource names: in containers, and where the specifications lead.
-fn present(resource: &mut Tree, applicable: &mut Applicable<'_>) -> Result<Vec<Text>, Reason> {
+fn present(resource: &Tree, applicable: &mut Applicable<'_>) -> Result<Vec<Text>, Reason> {
     let mut found = Vec::new();
     find_in_containers(resource, &mut found);
     let mut find = Find(RefCell::new(found));
-    applicable.visit(resource, Create::Never, &mut find)?;
+    applicable.visit(&mut resource.clone(), Create::Never, &mut find)?;
     Ok(find.0.into_inner())
 }
 
@@ -195,16 +202,31 @@ fn holds_containers(field: &str) -> bool {
 fn find_in_containers(value: &Tree, found: &mut Vec<Text>) {
     match value {
         Tree::List(items) => items.iter().for_each(|item| find_in_containers(item, found)),
-        Tree::Map(fields) => {
-            for (name, field) in fields.iter() {
-                find_in_containers(field, found);
-                if holds_containers(name) {
-                    let containers = field.as_list().unwrap_or_default();
-                    found.extend(containers.iter().filter_map(|container| container.get("image")?.written().cloned()));
-                }
+        Tree::Map(fields) => match Facts::of(fields, Question::Images) {
+            Some(facts) => {
+                let of_fields = || {
+                    let mut found = Vec::new();
+                    find_in_fields(fields, &mut found);
+                    found.into()
+                };
+                found.extend(facts.images.get_or_init(of_fields).iter().cloned());
             }
-        }
+            None => find_in_fields(fields, found),
+        },
         _ => {}
+    }
+}
+
+fn find_in_fields(fields: &TreeMap, found: &mut Vec<Text>) {
+    for (name, field) in fields.iter() {
+        if !is_collection(field) {
+            continue;
+        }
+        find_in_containers(field, found);
+        if holds_containers(name) {
+            let containers = field.as_list().unwrap_or_default();
+            found.extend(containers.iter().filter_map(|container| container.get("image")?.written().cloned()));
+        }
     }
 }
 
@@ -213,8 +235,11 @@ fn replaced_in_containers(value: &Tree, image: &Image) -> Option<Tree> {
     match value {
         Tree::List(items) => replaced_items(items, |item| replaced_in_containers(item, image)),
         Tree::Map(fields) => {
+            if Facts::of(fields, Question::Images).and_then(|facts| facts.images.get()).is_some_and(|images| images.is_empty()) {
+                return None;
+            }
             let mut changes: Vec<(Text, Tree)> = Vec::new();
-            for (name, field) in fields.iter() {
+            for (name, field) in fields.iter().filter(|(_, field)| is_collection(field)) {
                 let inside = replaced_in_containers(field, image);
                 let own = match inside.as_ref().unwrap_or(field) {
                     Tree::List(containers) if holds_containers(name) => replaced_items(containers, |container| {

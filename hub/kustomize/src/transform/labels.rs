@@ -22,6 +22,10 @@ impl Transformer for Labels {
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
         set_pairs(resources, &self.fields, &self.labels)
     }
+
+    fn looks_at_each_alone(&self) -> bool {
+        true
+    }
 }
 
 /// Sets `pairs` in the maps that `fields` lead to.
@@ -33,7 +37,7 @@ pub(super) fn set_pairs(resources: &mut Resources, fields: &FieldSpecs, pairs: &
     resources.work.write(pairs.iter().map(|(key, text)| key.len() + text.len()).sum::<usize>() * resources.len())?;
     let pairs: Vec<(Text, Tree)> = pairs.iter().map(|(key, text)| (Text::new(key), new_text(Text::new(text)))).collect();
     let mut applicable = Applicable::new(fields);
-    for resource in resources.iter_mut() {
+    for resource in resources.iter_mut(|_| true) {
         let mut set = Set { pairs: &pairs, path: None, added: Vec::new() };
         applicable.visit(&mut resource.value, Create::Map, &mut set)?;
         let added = set.added;

@@ -25,4 +25,9 @@ use crate::resources::Resources;
 pub(crate) trait Transformer {
     /// Changes `resources`.
     fn apply(&self, resources: &mut Resources) -> Result<(), Fault>;
+
+    /// Whether it looks at each resource alone, and makes of it what it makes of it whatever the others are.
+    fn looks_at_each_alone(&self) -> bool {
+        false
+    }
 }

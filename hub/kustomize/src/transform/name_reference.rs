@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use shared_manifest::{Text, Tree};
 
 use crate::config::NameReference;
+use crate::facts::Name;
 use crate::field_spec::{Create, FieldSpec, Paths, Visitor};
 use crate::id::{Gvk, Id, Kind};
 use crate::problem::{Fault, Reason};
 use crate::resource::Resource;
 use crate::resources::Resources;
-use crate::transform::Transformer;
 use crate::value::{raw, restyled, set};
 
 /// The transformer.
@@ -22,67 +23,61 @@ pub(crate) struct NameReferences<'a> {
     pub(crate) referrers: &'a Referrers,
 }
 
-impl Transformer for NameReferences<'_> {
-    fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
-        let by_name = former_names(resources);
-        let mut kinds = Kinds { references: self.references, referrers: self.referrers, known: Vec::new() };
+/// The resources by the names they once had.
+#[derive(Debug, Default)]
+pub(crate) struct Names(BTreeMap<Text, Vec<usize>>);
+
+impl NameReferences<'_> {
+    /// Updates all resources. Gives the names that it went by, and how many resources it looked at for each.
+    pub(crate) fn apply(&self, resources: &mut Resources) -> Result<(Names, Vec<usize>), Fault> {
+        let names = Names::of(resources);
+        let mut kinds = Kinds::new(self.references, self.referrers);
         resources.look(1)?;
+        let mut all_looked_at = Vec::with_capacity(resources.len());
         for index in 0..resources.len() {
-            let referrer = &resources.as_slice()[index];
-            let referrals = kinds.referrals_of(referrer.original_id().kind());
-            let Referrals { fields, paths } = referrals.as_ref();
-            if fields.is_empty() {
-                continue;
+            let list = resources.as_slice();
+            let (value, looked_at) = kinds.update(&list[index], list, &names)?;
+            if let Some(value) = value {
+                resources.set_value(index, value);
             }
-            let account_namespaces = account_namespaces(referrer)?;
-            let mut marks = vec![false; fields.len()];
-            paths.mark(&referrer.value, &|value| may_be_former(&by_name, value), &mut marks);
-            if !marks.contains(&true) {
-                continue;
-            }
-            let mut value = referrer.value.clone();
-            let looked_at = Cell::new(0);
-            for (place, (target, field)) in fields.iter().enumerate() {
-                if !marks[place] {
-                    continue;
-                }
-                let writes = Cell::new(false);
-                let mut update = Update {
-                    referrer,
-                    field,
-                    target,
-                    resources: resources.as_slice(),
-                    by_name: &by_name,
-                    account_namespaces: &account_namespaces,
-                    looked_at: &looked_at,
-                    writes: &writes,
-                };
-                field.visit(&mut value, Create::Never, &mut update)?;
-                // What was written may be what a later field leads to.
-                if writes.get() {
-                    paths.mark(&value, &|value| may_be_former(&by_name, value), &mut marks);
-                }
-            }
-            if !value.is_same(&referrer.value) {
-                resources.contents_mut()[index].value = value;
-            }
-            resources.work.step(looked_at.get())?;
+            resources.work.step(looked_at)?;
+            all_looked_at.push(looked_at);
         }
-        Ok(())
+        Ok((names, all_looked_at))
     }
 }
 
-/// The resources by the names they once had.
-fn former_names(resources: &Resources) -> BTreeMap<Text, Vec<usize>> {
-    let mut by_name: BTreeMap<Text, Vec<usize>> = BTreeMap::new();
-    for (index, resource) in resources.iter().enumerate() {
-        for (position, previous) in resource.previous.iter().enumerate() {
-            if resource.previous[..position].iter().all(|earlier| earlier.name != previous.name) {
-                by_name.entry(previous.name.clone()).or_default().push(index);
+impl Names {
+    fn of(resources: &Resources) -> Self {
+        let mut by_name: BTreeMap<Text, Vec<usize>> = BTreeMap::new();
+        for (index, resource) in resources.iter().enumerate() {
+            for (position, previous) in resource.previous.iter().enumerate() {
+                if resource.previous[..position].iter().all(|earlier| earlier.name != previous.name) {
+                    by_name.entry(previous.name.clone()).or_default().push(index);
+                }
             }
         }
+        Self(by_name)
     }
-    by_name
+
+    /// The resources that were once called `name`.
+    fn bearers(&self, name: &str) -> &[usize] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    fn knows(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// Whether a value holds a former name, or something that is no name.
+    fn may_be_in(&self, value: &Tree) -> bool {
+        match value {
+            Tree::Null(_) => false,
+            Tree::List(items) => items.iter().any(|item| item.is_list() || self.may_be_in(item)),
+            Tree::Map(fields) => fields.get("name").is_none_or(|name| self.knows(raw(name))),
+            scalar => self.knows(raw(scalar)),
+        }
+    }
 }
 
 /// How many kinds are remembered beyond a build: all of Kubernetes and a few hundred definitions.
@@ -99,10 +94,13 @@ impl Clone for Referrers {
 }
 
 /// The fields of the kinds of one build.
-struct Kinds<'r> {
+pub(crate) struct Kinds<'r> {
     references: &'r [NameReference],
     referrers: &'r Referrers,
     known: Vec<(Gvk, Arc<Referrals>)>,
+    /// Room for what is found in one resource.
+    found: Vec<Name>,
+    marks: Vec<bool>,
 }
 
 /// The fields of one kind, each with what it refers to.
@@ -111,9 +109,71 @@ pub(crate) struct Referrals {
     fields: Vec<(Gvk, FieldSpec)>,
     /// Their paths, by their places in `fields`.
     paths: Paths,
+    /// The number of this set of paths.
+    set: u64,
 }
 
-impl Kinds<'_> {
+impl<'r> Kinds<'r> {
+    pub(crate) fn new(references: &'r [NameReference], referrers: &'r Referrers) -> Self {
+        Self { references, referrers, known: Vec::new(), found: Vec::new(), marks: Vec::new() }
+    }
+
+    /// What becomes of one resource among all `resources`, if anything changes, and how many of them were looked at.
+    pub(crate) fn update(
+        &mut self,
+        referrer: &Resource,
+        resources: &[Arc<Resource>],
+        names: &Names,
+    ) -> Result<(Option<Tree>, usize), Reason> {
+        let referrals = self.referrals_of(referrer.original_id().kind());
+        let fields = &referrals.fields;
+        if fields.is_empty() {
+            return Ok((None, 0));
+        }
+        let account_namespaces = account_namespaces(referrer)?;
+        self.marks.clear();
+        self.marks.resize(fields.len(), false);
+        self.mark(&referrals, &referrer.value, names);
+        if !self.marks.contains(&true) {
+            return Ok((None, 0));
+        }
+        let mut value = referrer.value.clone();
+        let referrer_id = referrer.id();
+        let looked_at = Cell::new(0);
+        for (place, (target, field)) in fields.iter().enumerate() {
+            if !self.marks[place] {
+                continue;
+            }
+            let writes = Cell::new(false);
+            let mut update = Update {
+                referrer,
+                referrer_id,
+                field,
+                target,
+                resources,
+                names,
+                account_namespaces: &account_namespaces,
+                looked_at: &looked_at,
+                writes: &writes,
+            };
+            field.visit(&mut value, Create::Never, &mut update)?;
+            // What was written may be what a later field leads to.
+            if writes.get() {
+                self.mark(&referrals, &value, names);
+            }
+        }
+        Ok((Some(value).filter(|value| !value.is_same(&referrer.value)), looked_at.get()))
+    }
+
+    /// Marks the fields that hold a former name, or something that is no name.
+    fn mark(&mut self, referrals: &Referrals, value: &Tree, names: &Names) {
+        self.found.clear();
+        referrals.paths.find(referrals.set, value, &mut self.found);
+        for Name { path, name } in &self.found {
+            self.marks[*path] = self.marks[*path] || name.as_ref().is_none_or(|name| names.knows(name));
+        }
+    }
+
     fn referrals_of(&mut self, of: Kind<'_>) -> Arc<Referrals> {
         let place = self.known.binary_search_by(|(kind, _)| kind.parts().cmp(&of.parts()));
         let place = place.unwrap_or_else(|place| {
@@ -137,7 +197,8 @@ impl Referrals {
         let fields: Vec<_> = own.map(|(target, field)| (target.clone(), field.clone())).collect();
         let mut paths = Paths::default();
         fields.iter().enumerate().for_each(|(place, (_, field))| paths.add(&field.path, place));
-        Self { fields, paths }
+        static SETS: AtomicU64 = AtomicU64::new(0);
+        Self { fields, paths, set: SETS.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -161,11 +222,11 @@ fn account_namespaces(referrer: &Resource) -> Result<Vec<String>, Reason> {
 /// One field of one referrer, and what it may refer to.
 struct Update<'a> {
     referrer: &'a Resource,
+    referrer_id: Id<'a>,
     field: &'a FieldSpec,
     target: &'a Gvk,
-    resources: &'a [Resource],
-    /// The resources by the names they once had.
-    by_name: &'a BTreeMap<Text, Vec<usize>>,
+    resources: &'a [Arc<Resource>],
+    names: &'a Names,
     account_namespaces: &'a [String],
     /// How many resources were looked at.
     looked_at: &'a Cell<usize>,
@@ -173,20 +234,10 @@ struct Update<'a> {
     writes: &'a Cell<bool>,
 }
 
-/// Whether a value holds a former name, or something that is no name.
-fn may_be_former(by_name: &BTreeMap<Text, Vec<usize>>, value: &Tree) -> bool {
-    match value {
-        Tree::Null(_) => false,
-        Tree::List(items) => items.iter().any(|item| item.is_list() || may_be_former(by_name, item)),
-        Tree::Map(fields) => fields.get("name").is_none_or(|name| by_name.contains_key(raw(name))),
-        scalar => by_name.contains_key(raw(scalar)),
-    }
-}
-
 impl Visitor for Update<'_> {
     /// A name that nothing has ever had needs no look; what is no name has to be refused.
     fn wants(&self, value: &Tree) -> bool {
-        may_be_former(self.by_name, value)
+        self.names.may_be_in(value)
     }
 
     fn visit(&mut self, value: &mut Tree) -> Result<(), Reason> {
@@ -204,7 +255,7 @@ impl Update<'_> {
             Tree::Map(_) => self.set_in_map(value),
             Tree::List(_) => Err(self.refused("a list inside of a list holds no name")),
             scalar => {
-                if let Some(found) = self.select(raw(scalar), |_| true, |a, b| a.name() == b.name())?
+                if let Some(found) = self.select(raw(scalar), |_, _| true, |a, b| a.name() == b.name())?
                     && found.name() != raw(scalar)
                 {
                     *scalar = restyled(scalar, found.name());
@@ -219,12 +270,16 @@ impl Update<'_> {
     fn set_in_map(&self, value: &mut Tree) -> Result<(), Reason> {
         let Some(name) = value.get("name").map(raw) else { return Err(self.refused("the map there has no `name`")) };
         let found = match value.get("namespace").map(raw) {
-            None => self.select(name, |_| true, same_place)?,
+            None => self.select(name, |_, _| true, same_place)?,
             Some(namespace) => {
-                let first_lived = |resource: &Resource| resource.original_id().namespace == namespace;
-                let lives = |resource: &Resource| resource.id().namespace == namespace;
+                let first_lived = |resource: &Resource, _: &Id<'_>| resource.original_id().namespace == namespace;
+                let lives = |_: &Resource, id: &Id<'_>| id.namespace == namespace;
                 self.looked_at.set(self.looked_at.get() + self.resources.len());
-                if self.resources.iter().any(|resource| self.is_in_reach(resource) && first_lived(resource)) {
+                let is_home = |resource: &Resource| {
+                    let id = resource.id();
+                    self.is_in_reach(&id) && first_lived(resource, &id)
+                };
+                if self.resources.iter().any(|resource| is_home(resource)) {
                     self.select(name, first_lived, same_place)?
                 } else {
                     self.select(name, lives, same_place)?
@@ -249,31 +304,32 @@ impl Update<'_> {
     }
 
     /// Whether the referrer can refer to it at all: it lives in its namespace or in none, or a role binding names accounts of its namespace.
-    fn is_in_reach(&self, candidate: &Resource) -> bool {
-        let (referrer, id) = (self.referrer.id(), candidate.id());
-        let has_account =
-            || !candidate.namespace().is_empty() && self.account_namespaces.iter().any(|known| known == candidate.namespace());
-        referrer.is_cluster_scoped() || id.is_cluster_scoped() || id.namespace == referrer.namespace || has_account()
+    fn is_in_reach(&self, candidate: &Id<'_>) -> bool {
+        let (referrer, written) = (&self.referrer_id, candidate.written_namespace);
+        let has_account = || !written.is_empty() && self.account_namespaces.iter().any(|known| known == written);
+        referrer.is_cluster_scoped() || candidate.is_cluster_scoped() || candidate.namespace == referrer.namespace || has_account()
     }
 
     /// The resource that was once called `name` and is of the right kind; none if there is none, an error if several are equally good.
     fn select(
         &self,
         name: &str,
-        in_namespace: impl Fn(&Resource) -> bool,
+        in_namespace: impl Fn(&Resource, &Id<'_>) -> bool,
         same: fn(&Resource, &Resource) -> bool,
     ) -> Result<Option<&Resource>, Reason> {
         let role = self.role();
-        let candidates = self.by_name.get(name).map_or(&[][..], Vec::as_slice);
+        let candidates = self.names.bearers(name);
         self.looked_at.set(self.looked_at.get() + candidates.len());
         let mut found: Vec<&Resource> = candidates
             .iter()
-            .map(|index| &self.resources[*index])
+            .map(|index| self.resources[*index].as_ref())
             .filter(|candidate| self.may_be_target(candidate))
-            .filter(|candidate| self.is_in_reach(candidate) && in_namespace(candidate))
+            .filter(|candidate| {
+                let id = candidate.id();
+                self.is_in_reach(&id) && self.is_near(&id) && in_namespace(candidate, &id)
+            })
             .filter(|candidate| candidate.previous_ids().any(|id| id.is_selected(self.target)))
             .filter(|candidate| role.as_ref().is_none_or(|role| candidate.previous_ids().any(|id| id.is_selected(role))))
-            .filter(|candidate| self.is_near(candidate))
             .collect();
         if let [only] = found.as_slice() {
             return Ok(Some(*only));
@@ -304,9 +360,10 @@ impl Update<'_> {
     }
 
     /// Whether the candidate is in the referrer's namespace, in none, or a service account, which other namespaces may name.
-    fn is_near(&self, candidate: &Resource) -> bool {
-        let (referrer, id): (Id<'_>, Id<'_>) = (self.referrer.id(), candidate.id());
-        referrer.is_cluster_scoped() || id.is_cluster_scoped() || id.kind == "ServiceAccount" || id.namespace == referrer.namespace
+    fn is_near(&self, candidate: &Id<'_>) -> bool {
+        let referrer = &self.referrer_id;
+        let is_near = candidate.kind == "ServiceAccount" || candidate.namespace == referrer.namespace;
+        referrer.is_cluster_scoped() || candidate.is_cluster_scoped() || is_near
     }
 
     fn refused(&self, problem: &str) -> Reason {

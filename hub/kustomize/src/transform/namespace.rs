@@ -1,7 +1,7 @@
 //! `namespace`: the namespace of every resource that can have one, of the `default` service account in role bindings, and of the services that
 //! webhooks and API services name.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use shared_manifest::{Text, Tree};
 
@@ -40,12 +40,16 @@ impl Transformer for Namespace {
         resources.look(1)?;
         resources.work.write(self.namespace.len() * resources.len())?;
         let mut applicable = Applicable::new(&self.fields);
-        for resource in resources.iter_mut().filter(|resource| !resource.is_deleted()) {
+        for resource in resources.iter_mut(|resource| !resource.is_deleted() && !resource.is_of_chart) {
             resource.remember_id();
             self.set_in(&mut resource.value, &mut applicable)?;
         }
         // Two resources that only their namespace told apart are one now.
         Ok(resources.check_unique()?)
+    }
+
+    fn looks_at_each_alone(&self) -> bool {
+        true
     }
 }
 
@@ -58,7 +62,14 @@ impl Namespace {
         let is_core = raw(&value["apiVersion"]) == "v1";
         let mut set = Set(self);
         if !id.is_cluster_scoped() {
-            OWN.visit(value, Create::Scalar, &mut set)?;
+            // Nearly always there is a map of metadata without a namespace.
+            match value.get_mut("metadata") {
+                Some(Tree::Map(metadata)) if !metadata.contains_key("namespace") => {
+                    let namespace = in_quotes_of(&Tree::NULL, self.namespace.clone().into());
+                    Arc::make_mut(metadata).insert(Text::new_static("namespace"), namespace);
+                }
+                _ => OWN.visit(value, Create::Scalar, &mut set)?,
+            }
         }
         if is_binding && self.subjects != Subjects::None {
             check_subjects(&value["subjects"])?;

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use shared_manifest::{Content, Node, Tree, TreeMap};
+use shared_manifest::{Content, Node, Text, Tree, TreeMap};
 
 use crate::problem::{Fault, Reason};
 use crate::resources::Resources;
 use crate::selector::Selector;
 use crate::transform::Transformer;
 use crate::transform::patch::Body;
-use crate::value::size;
+use crate::value::{size, through_floats};
 
 /// The most bytes that `copy` operations of one patch may make: the largest output of a build.
 const COPY_LIMIT: usize = crate::OUTPUT_LIMIT;
@@ -105,6 +105,9 @@ impl JsonPatch {
                 problem,
             })?;
         }
+        if let Some(rounded) = through_floats(&resource.value) {
+            resource.value = rounded;
+        }
         resource.make_annotations_texts();
         resources.work.write(tally.written)
     }
@@ -195,7 +198,7 @@ fn get(document: &mut Tree, path: &str) -> Result<Tree, String> {
     let segments = segments(path)?;
     let Some((last, before)) = segments.split_last() else { return Ok(document.clone()) };
     match descend(document, before)? {
-        Tree::Map(fields) => Ok(fields.get(last).cloned().unwrap_or_default()),
+        Tree::Map(fields) => Ok(fields.get(last).cloned().unwrap_or(Tree::Null(Text::new_static("null")))),
         list => descend(list, std::slice::from_ref(last)).map(|value| value.clone()),
     }
 }

@@ -1,10 +1,12 @@
 //! `sortOptions`: the order of the output. Without options kustomize's legacy order applies: namespaces and definitions first, webhooks last.
 
+use std::cmp::Ordering;
+
 use crate::fields::Fields;
 use crate::id::Id;
 use crate::problem::{Fault, Reason};
+use crate::resource::Resource;
 use crate::resources::Resources;
-use crate::transform::Transformer;
 
 /// The transformer.
 #[derive(Debug, Clone)]
@@ -42,24 +44,20 @@ impl Sort {
     }
 }
 
-impl Transformer for Sort {
-    fn apply(&self, resources: &mut Resources) -> Result<(), Fault> {
-        let Self::Legacy { first, last } = self else { return Ok(()) };
-        let mut order: Vec<usize> = (0..resources.len()).collect();
-        let list = resources.as_slice();
-        order.sort_by_cached_key(|index| {
-            let id = list[*index].id();
-            // A kind in both lists is one of the last, as the later entry wins.
-            let rank = match (position(last, id.kind), position(first, id.kind)) {
-                (Some(index), _) => 1 + index,
-                (None, Some(index)) => index - signed(first.len()),
-                (None, None) => 0,
-            };
-            (rank, kind_key(id.group, id.version, id.kind), id_key(&id))
-        });
-        resources.reorder(&order);
-        // A JSON patch may have given a resource the name of another.
-        Ok(resources.check_unique()?)
+impl Sort {
+    /// The indexes of `resources` in this order.
+    pub(crate) fn order(&self, resources: &Resources) -> Vec<usize> {
+        let Self::Legacy { first, last } = self else { return (0..resources.len()).collect() };
+        // A kind in both lists is one of the last, as the later entry wins.
+        let rank = |id: &Id<'_>| match (position(last, id.kind), position(first, id.kind)) {
+            (Some(index), _) => 1 + index,
+            (None, Some(index)) => index - signed(first.len()),
+            (None, None) => 0,
+        };
+        let ids = resources.iter().map(Resource::id).enumerate();
+        let mut order: Vec<(i64, Id<'_>, usize)> = ids.map(|(index, id)| (rank(&id), id, index)).collect();
+        order.sort_by(|(a_rank, a, _), (b_rank, b, _)| a_rank.cmp(b_rank).then_with(|| compare(a, b)));
+        order.into_iter().map(|(_, _, index)| index).collect()
     }
 }
 
@@ -80,8 +78,21 @@ fn or<'a>(part: &'a str, none: &'a str) -> &'a str {
     if part.is_empty() { none } else { part }
 }
 
-fn id_key(id: &Id<'_>) -> String {
-    [or(id.written_namespace, "~X"), "|", or(id.name, "~N")].concat()
+/// The order of [`kind_key`] and then of namespace and name, each pair as one text: what is made into texts only where it may matter.
+fn compare(a: &Id<'_>, b: &Id<'_>) -> Ordering {
+    let kinds = if (a.group, a.version) == (b.group, b.version) {
+        or(a.kind, "~K").cmp(or(b.kind, "~K"))
+    } else {
+        kind_key(a.group, a.version, a.kind).cmp(&kind_key(b.group, b.version, b.kind))
+    };
+    kinds.then_with(|| {
+        if a.written_namespace == b.written_namespace {
+            or(a.name, "~N").cmp(or(b.name, "~N"))
+        } else {
+            let key = |id: &Id<'_>| [or(id.written_namespace, "~X"), "|", or(id.name, "~N")].concat();
+            key(a).cmp(&key(b))
+        }
+    })
 }
 
 /// The kinds that come first, in this order.

@@ -154,7 +154,7 @@ impl Transformer for Variables<'_> {
         resources.look(1)?;
         let mut expand = Expand { values: &values, written: 0 };
         let mut applicable = Applicable::new(self.fields);
-        for resource in resources.iter_mut() {
+        for resource in resources.iter_mut(|_| true) {
             applicable.visit(&mut resource.value, Create::Never, &mut expand)?;
         }
         resources.work.write(expand.written)?;

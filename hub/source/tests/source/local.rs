@@ -312,7 +312,7 @@ async fn a_dropped_refresh_is_called_off() {
     let url = format!("http://{}/fleet.git", listener.local_addr().expect("an address"));
     let dir = tempfile::tempdir().expect("a directory");
     let mirror = Arc::new(Mirror::open(dir.path(), spec(&url, "main"), Surroundings::default()).expect("opened"));
-    let refresh = tokio::spawn(mirror.clone().refresh_in_background());
+    let refresh = tokio::spawn(hub_source::refresh_in_background(mirror.clone()));
     let connection = tokio::task::spawn_blocking(move || listener.accept()).await.expect("no panic").expect("a connection");
     refresh.abort();
     while mirror.state().failure.is_none() {

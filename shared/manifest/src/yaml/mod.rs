@@ -16,7 +16,7 @@ use crate::tree::Tree;
 
 use build::Built;
 
-pub use write::{to_yaml, to_yaml_documents, write_yaml, write_yaml_documents};
+pub use write::{to_yaml, to_yaml_documents, write_yaml, write_yaml_documents, write_yaml_documents_and_keep};
 
 /// Whose reading of YAML applies. They differ in booleans, keys, dates, and the place of merge keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

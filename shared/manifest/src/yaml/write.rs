@@ -7,6 +7,8 @@ mod number;
 mod order;
 mod text;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::tree::{Tree, TreeMap};
@@ -21,7 +23,7 @@ use text::Start;
 /// Kustomize refuses what its own reader cannot take on the way: keys of more than 1,024 bytes or with U+0085 in them, and the control characters
 /// U+007F to U+009F, U+FFFE and U+FFFF. They are written here in the style of the same emitter.
 pub fn write_yaml(tree: &Tree, out: &mut String) {
-    write_document(tree, out, Audience::Kustomize);
+    write_document(tree, out, Audience::Kustomize, false);
 }
 
 /// Appends all `trees` to `out` as documents with `---` between them, as `kustomize build` prints its resources.
@@ -34,11 +36,22 @@ pub fn write_yaml_documents<'a>(trees: impl IntoIterator<Item = &'a Tree>, out: 
     }
 }
 
+/// As [`write_yaml_documents`], and keeps the text of each map that other trees share and that is printed for the second time, with the map:
+/// whoever prints one of those trees copies that text. It is for trees of which parts are kept and printed again.
+pub fn write_yaml_documents_and_keep<'a>(trees: impl IntoIterator<Item = &'a Tree>, out: &mut String) {
+    for (position, tree) in trees.into_iter().enumerate() {
+        if position > 0 {
+            out.push_str("---\n");
+        }
+        write_document(tree, out, Audience::Kustomize, true);
+    }
+}
+
 /// `value` as one YAML document for people, ending in a line break. It looks as [`write_yaml`] writes it, but every text that some reader would
 /// take for something else is quoted, so that it means the same to kubectl, kustomize and this crate.
 pub fn to_yaml(value: &Value) -> String {
     let mut out = String::new();
-    write_document(&Tree::from(value), &mut out, Audience::Everyone);
+    write_document(&Tree::from(value), &mut out, Audience::Everyone, false);
     out
 }
 
@@ -49,15 +62,15 @@ pub fn to_yaml_documents<'a>(values: impl IntoIterator<Item = &'a Value>) -> Str
         if position > 0 {
             out.push_str("---\n");
         }
-        write_document(&Tree::from(value), &mut out, Audience::Everyone);
+        write_document(&Tree::from(value), &mut out, Audience::Everyone, false);
     }
     out
 }
 
-fn write_document(tree: &Tree, out: &mut String, audience: Audience) {
-    let mut writer = Writer { out, scratch: String::new(), audience };
+fn write_document(tree: &Tree, out: &mut String, audience: Audience, keeps: bool) {
+    let mut writer = Writer { out, scratch: String::new(), audience, keeps };
     match tree {
-        Tree::Map(map) if !map.is_empty() => writer.map(map, 0),
+        Tree::Map(map) if !map.is_empty() => writer.shared_map(map, 0),
         Tree::List(items) if !items.is_empty() => writer.list(items, 0),
         _ => writer.leaf(tree, Start { column: 0, indent: INDENT }),
     }
@@ -79,15 +92,43 @@ const INDENT: usize = 2;
 /// A key of more bytes gets a line of its own after `? `. YAML allows 1,024 characters; Go's emitter stops here.
 const SIMPLE_KEY_BYTES: usize = 128;
 
+/// The shortest text that is kept: shorter ones are printed again in the time that keeping them takes.
+const KEPT_BYTES: usize = 32;
+
 /// Every map, list and scalar is written from where it starts, its first line being indented already, up to and including its last line break.
 struct Writer<'o> {
     out: &'o mut String,
     /// Room for a text with its escapes.
     scratch: String,
     audience: Audience,
+    /// Whether texts of shared maps are kept: not inside of one of which the text is.
+    keeps: bool,
 }
 
 impl Writer<'_> {
+    /// As [`Writer::map`], which is not run where the text is kept.
+    fn shared_map(&mut self, map: &Arc<TreeMap>, indent: usize) {
+        if Arc::strong_count(map) < 2 {
+            return self.map(map, indent);
+        }
+        if self.audience == Audience::Kustomize
+            && let Some(text) = map.learned().text(indent)
+        {
+            return self.out.push_str(text);
+        }
+        if !self.keeps {
+            return self.map(map, indent);
+        }
+        let start = self.out.len();
+        self.keeps = false;
+        self.map(map, indent);
+        self.keeps = true;
+        let text = &self.out[start..];
+        if text.len() >= KEPT_BYTES {
+            map.learned().keep_text(indent, text);
+        }
+    }
+
     /// Each entry from column `indent`.
     fn map(&mut self, map: &TreeMap, indent: usize) {
         if order::is_natural(map.keys()) {
@@ -117,7 +158,7 @@ impl Writer<'_> {
         match value {
             Tree::Map(inner) if !inner.is_empty() => {
                 line_break(self.out, indent + INDENT);
-                self.map(inner, indent + INDENT);
+                self.shared_map(inner, indent + INDENT);
             }
             Tree::List(items) if !items.is_empty() => {
                 line_break(self.out, indent);
@@ -154,7 +195,7 @@ impl Writer<'_> {
     /// What follows `- ` or `: ` in the same line, at column `indent`.
     fn node(&mut self, tree: &Tree, indent: usize) {
         match tree {
-            Tree::Map(map) if !map.is_empty() => self.map(map, indent),
+            Tree::Map(map) if !map.is_empty() => self.shared_map(map, indent),
             Tree::List(items) if !items.is_empty() => self.list(items, indent),
             _ => self.leaf(tree, Start { column: indent, indent }),
         }
