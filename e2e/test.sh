@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # The test command: everything that must hold, on a fresh machine that has Rust and Go. It sets up what is missing (the control plane's
-# programs and kustomize's, built once and cached; git and strace where apt-get can install them), then checks and tests. Takes any
+# programs, kustomize's, Helm's and a registry's, built once and cached; git and strace where apt-get can install them), then checks and tests. Takes any
 # working directory.
 #
 #   CAPSTAN_CONFORMANCE   directory of conformance data; default ../shared/conformance beside the checkout, if it is there
 #   KUBEBUILDER_ASSETS    directory with etcd, kube-apiserver, kube-controller-manager, kubectl; default: built by e2e/cluster/setup.sh
 #   CAPSTAN_ORACLE_DIR    directory with kustomize and kustomize-oracle; default: built by e2e/oracle/setup.sh
+#   CAPSTAN_HELM_ORACLE_DIR  directory with helm and helm-oracle; default: built by e2e/oracle/helm-setup.sh
 #   CI                    if set: no incremental builds, no progress bars
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -50,6 +51,17 @@ ensure_oracle() {
   export CAPSTAN_ORACLE_DIR=$programs
 }
 
+ensure_helm_oracle() {
+  local programs
+  programs=$(e2e/oracle/helm-setup.sh | tail -n 1)
+  [[ -x $programs/helm-oracle ]] || { echo "BUG: helm-setup.sh named '$programs', which has no helm-oracle" >&2; return 1; }
+  export CAPSTAN_HELM_ORACLE_DIR=$programs
+}
+
+ensure_registry() {
+  e2e/cluster/registry.sh
+}
+
 if [[ -n ${CI:-} ]]; then
   export CARGO_INCREMENTAL=0 CARGO_TERM_PROGRESS_WHEN=never
 fi
@@ -57,12 +69,14 @@ if [[ -z ${CAPSTAN_CONFORMANCE:-} && -d ../shared/conformance ]]; then
   CAPSTAN_CONFORMANCE=$(cd ../shared/conformance && pwd)
   export CAPSTAN_CONFORMANCE
 fi
-# A test that lacks its control plane, or kustomize to compare with, fails instead of being skipped.
-export REQUIRE_CONTROL_PLANE=1 REQUIRE_ORACLE=1
+# A test that lacks its control plane, its registry, or kustomize or Helm to compare with, fails instead of being skipped.
+export REQUIRE_CONTROL_PLANE=1 REQUIRE_ORACLE=1 REQUIRE_REGISTRY=1
 
 step "strace" ensure_strace
 step "control plane" ensure_control_plane
 step "kustomize oracle" ensure_oracle
+step "Helm oracle" ensure_helm_oracle
+step "registry" ensure_registry
 command -v git >/dev/null || { echo "git is missing: the tests run a real Git server around it. Install git." >&2; exit 1; }
 
 step "format" cargo fmt --all --check

@@ -2,6 +2,7 @@
 //! in the same run, and says which versions and which machine it was.
 
 pub mod corpus;
+pub mod helm;
 pub mod kustomize;
 mod machine;
 mod memory;

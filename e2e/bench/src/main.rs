@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use e2e_bench::kustomize;
+use e2e_bench::{helm, kustomize};
 
 /// Measures Capstan beside what people use today.
 #[derive(Parser)]
@@ -13,6 +13,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Benchmark {
+    /// Rendering charts: as a process, in process, variants, memory.
+    Helm(helm::Options),
     /// Building kustomizations: as a process, in process, memory, YAML, caches.
     Kustomize(kustomize::Options),
     /// Builds what standard input names and prints the peak of memory: a part of `kustomize` that needs a process of its own.
@@ -22,6 +24,7 @@ enum Benchmark {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
+        Benchmark::Helm(options) => helm::run(&options),
         Benchmark::Kustomize(options) => kustomize::run(&options),
         Benchmark::KustomizeResident(resident) => kustomize::run_resident(&resident),
     }

@@ -61,16 +61,16 @@ pub(crate) fn repeat_in_children<E>(times: usize, work: impl FnMut() -> Result<(
     measure(times, machine::children_time, work)
 }
 
-/// Does `work` some `times`, each after `prepare`, which is not timed.
+/// Does `work` some `times`, each after `prepare`, which is not timed; nor is giving back what it has prepared.
 pub(crate) fn repeat_prepared<T, E>(
     times: usize,
     mut prepare: impl FnMut(usize) -> Result<T, E>,
-    mut work: impl FnMut(T) -> Result<(), E>,
+    mut work: impl FnMut(&T) -> Result<(), E>,
 ) -> Result<Measured, E> {
     let mut taken = Vec::with_capacity(times);
     for round in 0..times.max(1) {
         let prepared = prepare(round)?;
-        taken.push(one(own_time, || work(prepared))?);
+        taken.push(one(own_time, || work(&prepared))?);
     }
     Ok(Measured::new(taken))
 }

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use shared_manifest::{Value, YamlBudget, YamlMode, parse_yaml};
 
-use crate::{Target, sections};
+use crate::{Target, archive, sections};
 
 /// Test data that is made of trees with kustomizations: a folder, and how its trees lie in it.
 const GOLDEN: &str = "../../hub/kustomize/tests/golden";
 /// Texts and objects with variables, and what Flux makes of them: a case a line.
 const SUBSTITUTED: &str = "../../hub/render/tests/substitute";
+/// Templates and what Helm makes of them: a case behind each `> `.
+const TEMPLATES: &str = "../../hub/helm/tests/cases";
+/// Charts, each in its folder `chart`.
+const CHARTS: &str = "../../hub/helm/tests/charts";
 /// Apps of the demo.
 const DEMO: &str = "../demo/fleet/apps";
 
@@ -91,6 +95,27 @@ fn from_test_data(target: Target) -> anyhow::Result<Vec<Input>> {
                     let case = case.first().with_context(|| format!("{name} is empty"))?;
                     inputs.push(Input { bytes: substitution(&case.value), name });
                 }
+            }
+        }
+        Target::Template => {
+            for (name, bytes) in files_below(&home().join(TEMPLATES))?.into_iter().filter(|(name, _)| name.ends_with(".txt")) {
+                let text = String::from_utf8(bytes).with_context(|| format!("{name} is no text"))?;
+                let values: String = text.lines().filter_map(|line| line.strip_prefix("~ ")).map(|line| format!("{line}\n")).collect();
+                for (at, case) in text.lines().enumerate().filter_map(|(at, line)| Some((at, line.strip_prefix("> ")?))) {
+                    let files = [("template".to_owned(), case.into()), ("values".to_owned(), values.clone().into_bytes())];
+                    inputs.push(Input { name: format!("{name}:{}", at + 1), bytes: sections::join(&files) });
+                }
+            }
+        }
+        Target::Chart | Target::Archive => {
+            for case in folders_in(&home().join(CHARTS))? {
+                let files = files_below(&case.join("chart"))?;
+                let name = case.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let bytes = match target {
+                    Target::Chart => sections::join(&files),
+                    _ => archive::tar(files.iter().map(|(name, content)| (format!("chart/{name}"), &content[..]))),
+                };
+                inputs.push(Input { name, bytes });
             }
         }
         Target::Patch => {}

@@ -3,13 +3,16 @@
 //!
 //! An input breaks a claim by a panic. Whether it takes too long or too much memory is libFuzzer's to judge.
 
+mod archive;
 mod build;
+mod chart;
 mod corpus;
 mod kustomization;
 mod patch;
 mod reading_back;
 mod sections;
 mod substitute;
+mod template;
 mod yaml;
 
 use std::fmt;
@@ -28,11 +31,17 @@ pub enum Target {
     Kustomization,
     /// An object with expressions, and variables.
     Substitute,
+    /// A template of a chart, and values.
+    Template,
+    /// A tree of files that is a chart.
+    Chart,
+    /// The archive of a chart.
+    Archive,
 }
 
 impl Target {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Yaml, Self::Patch, Self::Kustomization, Self::Substitute];
+    pub const ALL: [Self; 7] = [Self::Yaml, Self::Patch, Self::Kustomization, Self::Substitute, Self::Template, Self::Chart, Self::Archive];
 
     /// The name, which is also that of its folders and of its program after `fuzz-`.
     pub const fn name(self) -> &'static str {
@@ -41,6 +50,9 @@ impl Target {
             Self::Patch => "patch",
             Self::Kustomization => "kustomization",
             Self::Substitute => "substitute",
+            Self::Template => "template",
+            Self::Chart => "chart",
+            Self::Archive => "archive",
         }
     }
 
@@ -54,6 +66,9 @@ impl Target {
             Self::Patch => patch::check(input),
             Self::Kustomization => kustomization::check(input),
             Self::Substitute => substitute::check(input),
+            Self::Template => template::check(input),
+            Self::Chart => chart::check_input(input),
+            Self::Archive => archive::check(input),
         }
     }
 }

@@ -22,8 +22,8 @@ pub enum AskError {
     /// What it said is no JSON.
     #[error("the oracle's answer is no JSON")]
     Json(#[from] serde_json::Error),
-    /// What it said is no answer to a build.
-    #[error("the oracle answered neither a build nor a refusal: {0}")]
+    /// What it said is no answer to the question.
+    #[error("the oracle answered neither what was asked for nor a refusal: {0}")]
     Form(Value),
 }
 
@@ -108,10 +108,11 @@ impl Drop for Oracle {
     }
 }
 
-/// Whether `REQUIRE_ORACLE=1` says that a test without oracle must fail.
+/// Whether `REQUIRE_ORACLE=1` or `CI=true` says that a test without oracle must fail.
 #[must_use]
 pub fn must_not_skip() -> bool {
-    env::var("REQUIRE_ORACLE").is_ok_and(|value| value == "1")
+    let is = |name, value| env::var(name).is_ok_and(|set| set == value);
+    is("REQUIRE_ORACLE", "1") || is("CI", "true")
 }
 
 /// Says in one line that a test is skipped and why, past the test harness, which hides the output of tests that pass.

@@ -1,0 +1,61 @@
+//! Any tree of files as a chart: it loads and renders or is refused, the same each time; and packed as an archive it is the same chart.
+
+use hub_helm::{Chart, Request, template};
+use hub_tree::{Budget, MemoryTree, Reader, TreePath};
+
+use crate::archive::packed;
+use crate::sections;
+use crate::template::{request, shown};
+
+pub(crate) fn check_input(input: &[u8]) {
+    let files: Vec<(&str, &[u8])> = sections::split(input).into_iter().filter(|(name, _)| TreePath::parse(name).is_ok()).collect();
+    let tree = tree(files.iter().copied());
+    let request = request();
+    check(&tree, &request);
+    // An archive has no links, its maker has left out what .helmignore names, and only in an archive is something a file and a directory.
+    let is_file = |path: &str| files.iter().any(|(name, _)| *name == path);
+    let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| is_file(&name[..at]));
+    if files.iter().any(|(name, _)| name.contains(" -> ") || name.ends_with(".helmignore") || below_a_file(name)) {
+        return;
+    }
+    let packed = packed(files.iter().map(|(name, content)| (format!("chart/{name}"), *content)));
+    if let (Ok(loaded), Ok(unpacked)) = (load(&tree), Chart::from_archive(&packed)) {
+        let (from_tree, from_archive) = (shown(template(&loaded, &request)), shown(template(&unpacked, &request)));
+        assert_eq!(from_tree, from_archive, "from a tree, and from its archive");
+    }
+}
+
+/// Loads and renders `tree` twice, and once more with what the first one has parsed.
+pub(crate) fn check(tree: &MemoryTree, request: &Request) {
+    let chart = match load(tree) {
+        Ok(chart) => chart,
+        Err(message) => {
+            assert!(!message.is_empty(), "a refusal without words");
+            assert_eq!(load(tree).err(), Some(message), "refused the second time");
+            return;
+        }
+    };
+    let first = template(&chart, request);
+    if let Err(error) = &first {
+        assert!(!error.to_string().is_empty(), "a refusal without words");
+    }
+    assert_eq!(template(&chart, request), first, "with what was parsed before");
+    let again = load(tree).expect("it was loaded before");
+    assert_eq!(template(&again, request), first, "loaded a second time");
+}
+
+fn load(tree: &MemoryTree) -> Result<Chart, String> {
+    let reader = Reader::new(tree, Budget::RENDER);
+    Chart::load(&reader, &TreePath::root()).map_err(|error| error.to_string())
+}
+
+/// A tree of these files; those with no valid path are left out.
+pub(crate) fn tree<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> MemoryTree {
+    let mut tree = MemoryTree::new();
+    for (name, content) in files {
+        if let Ok(path) = TreePath::parse(name) {
+            tree.insert(path, content);
+        }
+    }
+    tree
+}
