@@ -28,12 +28,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Twelve million steps are half a second of calls, or a fifth of a second of empty loops; the largest of 200 public charts takes 1.4 million
-    /// with its own values, an eighth of that. Helm itself stops at 1000 nested includes of one template, so 2048 levels leave room for two templates
+    /// Sixteen million steps are two thirds of a second of calls, or a quarter of a second of empty loops; the largest of 200 public charts takes
+    /// 1.4 million with its own values, and what kube-prometheus-stack needs to read all its definitions is within. Helm itself stops at 1000 nested includes of one template, so 2048 levels leave room for two templates
     /// that include each other. 512 MiB of text are a hundred times the largest manifest that an API server would take, for each of what a large
     /// chart renders.
     fn default() -> Self {
-        Self { steps: 12_000_000, depth: 2048, output: 512 << 20 }
+        Self { steps: 16_000_000, depth: 2048, output: 512 << 20 }
     }
 }
 

@@ -4,9 +4,6 @@ use hub_gotemplate::Limits;
 
 use crate::{Capabilities, Chance};
 
-/// The steps that templates may take unless a request says otherwise: about half a second. The largest public charts take two million.
-const STEPS: u64 = 20_000_000;
-
 /// One render of a chart.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -42,7 +39,7 @@ impl Request {
             is_upgrade: false,
             skip_schema: false,
             chance: None,
-            budget: Limits { steps: STEPS, ..Limits::default() },
+            budget: Limits::default(),
         }
     }
 }
