@@ -91,5 +91,6 @@ else
   step "tests" cargo test --workspace --locked --no-fail-fast
 fi
 step "budgets" cargo test --release --locked -p hub-kustomize --test budgets
+step "budgets of charts" cargo test --release --locked -p hub-helm --test hostile
 step "fuzzing" e2e/fuzz/run.sh all 20
 echo "==> all passed in $SECONDS s"
