@@ -6,6 +6,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use hub_helm::Chart;
 
+/// The longest name that a header has room for, in bytes.
+pub(crate) const LONGEST_NAME: usize = 99;
+
 /// A block of a tar, to which each file is filled up.
 const BLOCK: usize = 512;
 
@@ -30,10 +33,10 @@ pub(crate) fn packed<'a>(files: impl Iterator<Item = (String, &'a [u8])>) -> Vec
     gzipped(&tar(files))
 }
 
-/// A tar of these files, as POSIX 1988 writes it. Longer names than 100 bytes are left out.
+/// A tar of these files, as POSIX 1988 writes it. Names longer than [`LONGEST_NAME`] are left out.
 pub(crate) fn tar<'a>(files: impl Iterator<Item = (String, &'a [u8])>) -> Vec<u8> {
     let mut tar = Vec::new();
-    for (name, content) in files.filter(|(name, _)| name.len() < 100) {
+    for (name, content) in files.filter(|(name, _)| name.len() <= LONGEST_NAME) {
         let mut header = [0_u8; BLOCK];
         let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
         put(0, &name);

@@ -3,22 +3,26 @@
 use hub_helm::{Chart, Request, template};
 use hub_tree::{Budget, MemoryTree, Reader, TreePath};
 
-use crate::archive::packed;
-use crate::sections;
 use crate::template::{request, shown};
+use crate::{archive, sections};
+
+/// The directory that a chart's files are in within its archive.
+const PREFIX: &str = "chart/";
 
 pub(crate) fn check_input(input: &[u8]) {
     let files: Vec<(&str, &[u8])> = sections::split(input).into_iter().filter(|(name, _)| TreePath::parse(name).is_ok()).collect();
     let tree = tree(files.iter().copied());
     let request = request();
     check(&tree, &request);
-    // An archive has no links, its maker has left out what .helmignore names, and only in an archive is something a file and a directory.
+    // An archive has no links and here no long names, its maker has left out what .helmignore names, and only in an archive is something a file and
+    // a directory.
     let is_file = |path: &str| files.iter().any(|(name, _)| *name == path);
     let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| is_file(&name[..at]));
-    if files.iter().any(|(name, _)| name.contains(" -> ") || name.ends_with(".helmignore") || below_a_file(name)) {
+    let is_long = |name: &str| PREFIX.len() + name.len() > archive::LONGEST_NAME;
+    if files.iter().any(|(name, _)| name.contains(" -> ") || name.ends_with(".helmignore") || is_long(name) || below_a_file(name)) {
         return;
     }
-    let packed = packed(files.iter().map(|(name, content)| (format!("chart/{name}"), *content)));
+    let packed = archive::packed(files.iter().map(|(name, content)| (format!("{PREFIX}{name}"), *content)));
     if let (Ok(loaded), Ok(unpacked)) = (load(&tree), Chart::from_archive(&packed)) {
         let (from_tree, from_archive) = (shown(template(&loaded, &request)), shown(template(&unpacked, &request)));
         assert_eq!(from_tree, from_archive, "from a tree, and from its archive");
