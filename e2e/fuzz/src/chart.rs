@@ -1,5 +1,7 @@
 //! Any tree of files as a chart: it loads and renders or is refused, the same each time; and packed as an archive it is the same chart.
 
+use std::collections::BTreeSet;
+
 use hub_helm::{Chart, Request, template};
 use hub_tree::{Budget, MemoryTree, Reader, TreePath};
 
@@ -14,12 +16,15 @@ pub(crate) fn check_input(input: &[u8]) {
     let tree = tree(files.iter().copied());
     let request = request();
     check(&tree, &request);
-    // An archive has no links and here no long names, its maker has left out what .helmignore names, and only in an archive is something a file and
-    // a directory.
-    let is_file = |path: &str| files.iter().any(|(name, _)| *name == path);
-    let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| is_file(&name[..at]));
+    // An archive has no links and here no long names, and its maker has left out what .helmignore names. Only in an archive is something a file and
+    // a directory, or there twice: Helm reads the second Chart.yaml over the first.
+    let names: BTreeSet<&str> = files.iter().map(|(name, _)| *name).collect();
+    let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| names.contains(&name[..at]));
     let is_long = |name: &str| PREFIX.len() + name.len() > archive::LONGEST_NAME;
-    if files.iter().any(|(name, _)| name.contains(" -> ") || name.ends_with(".helmignore") || is_long(name) || below_a_file(name)) {
+    let is_plain = |name: &str| TreePath::parse(name).is_ok_and(|path| path.as_str() == name);
+    let is_odd =
+        |name: &str| !is_plain(name) || name.contains(" -> ") || name.ends_with(".helmignore") || is_long(name) || below_a_file(name);
+    if names.len() < files.len() || names.iter().any(|name| is_odd(name)) {
         return;
     }
     let packed = archive::packed(files.iter().map(|(name, content)| (format!("{PREFIX}{name}"), *content)));
