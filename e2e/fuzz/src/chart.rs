@@ -16,14 +16,14 @@ pub(crate) fn check_input(input: &[u8]) {
     let tree = tree(files.iter().copied());
     let request = request();
     check(&tree, &request);
-    // An archive has no links and here no long names, and its maker has left out what .helmignore names. Only in an archive is something a file and
-    // a directory, or there twice: Helm reads the second Chart.yaml over the first.
+    // An archive has no links and here no long names, and its maker has left out what .helmignore names, and hidden templates. Only in an
+    // archive is something a file and a directory, or there twice: Helm reads the second Chart.yaml over the first.
     let names: BTreeSet<&str> = files.iter().map(|(name, _)| *name).collect();
     let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| names.contains(&name[..at]));
     let is_long = |name: &str| PREFIX.len() + name.len() > archive::LONGEST_NAME;
     let is_plain = |name: &str| TreePath::parse(name).is_ok_and(|path| path.as_str() == name);
-    let is_odd =
-        |name: &str| !is_plain(name) || name.contains(" -> ") || name.ends_with(".helmignore") || is_long(name) || below_a_file(name);
+    let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.'));
+    let is_odd = |name: &str| !is_plain(name) || name.contains(" -> ") || is_hidden(name) || is_long(name) || below_a_file(name);
     if names.len() < files.len() || names.iter().any(|name| is_odd(name)) {
         return;
     }
