@@ -21,9 +21,11 @@ pub(crate) fn check_input(input: &[u8]) {
     let names: BTreeSet<&str> = files.iter().map(|(name, _)| *name).collect();
     let below_a_file = |name: &str| name.match_indices('/').any(|(at, _)| names.contains(&name[..at]));
     let is_long = |name: &str| PREFIX.len() + name.len() > archive::LONGEST_NAME;
-    let is_plain = |name: &str| TreePath::parse(name).is_ok_and(|path| path.as_str() == name);
+    // Names that an archive spells otherwise, such as by backslashes, are the archive's own business.
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    let is_plain = |name: &str| name.chars().all(is_letter) && TreePath::parse(name).is_ok_and(|path| path.as_str() == name);
     let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.'));
-    let is_odd = |name: &str| !is_plain(name) || name.contains(" -> ") || is_hidden(name) || is_long(name) || below_a_file(name);
+    let is_odd = |name: &str| !is_plain(name) || is_hidden(name) || is_long(name) || below_a_file(name);
     if names.len() < files.len() || names.iter().any(|name| is_odd(name)) {
         return;
     }
