@@ -86,7 +86,11 @@ impl Execution<'_> {
                     *self.hook_run(step, *release, *phase) = HookRun { over: over.clone(), ..HookRun::default() };
                 }
                 StepKind::EndHook { release, phase, uid, end } => {
-                    self.inventory.entry(&step.app, &step.object).uid = Some(uid.clone());
+                    // Seen before its apply was answered: nothing else made it since the run began.
+                    let made = self.hook_run(step, *release, *phase).uid.is_none();
+                    let owned = self.inventory.entry(&step.app, &step.object);
+                    owned.uid = Some(uid.clone());
+                    owned.hook |= made;
                     let run = self.hook_run(step, *release, *phase);
                     run.uid = Some(uid.clone());
                     run.end = Some(end.clone());
@@ -140,6 +144,7 @@ impl Execution<'_> {
                 owned.uid = uid;
                 owned.applied = Some(entry.digest);
                 owned.finished = false;
+                owned.hook = false;
                 owned.kept.extend(kept.unwrap_or_default());
                 owned.kept.retain(|path, _| agent_plan::kept_by(&live, path, agent_cluster::FIELD_MANAGER).is_some());
                 let yielded = owned.yielded.clone();
@@ -151,9 +156,10 @@ impl Execution<'_> {
                 self.agent.healed += u64::from(drift.is_some());
                 tracing::info!(%app, %object, cause, "applied");
             }
-            (Outcome::Applied { live, .. }, StepKind::RunHook { entry, release, phase, .. }) => {
+            (Outcome::Applied { live, .. }, StepKind::RunHook { entry, release, phase, over, .. }) => {
                 let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
                 let owned = self.inventory.entry(app, object);
+                owned.hook |= uid != *over;
                 owned.uid.clone_from(&uid);
                 owned.applied = Some(entry.digest);
                 self.hook_run(step, *release, *phase).uid = uid;

@@ -291,6 +291,8 @@ struct ObjectFile {
     #[serde(default)]
     finished: bool,
     #[serde(default)]
+    hook: bool,
+    #[serde(default)]
     yielded: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     kept: Vec<(Vec<String>, String)>,
@@ -307,6 +309,7 @@ pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> 
         phase: owned.stage.0,
         wave: owned.stage.1,
         finished: owned.finished,
+        hook: owned.hook,
         yielded: owned.yielded.clone(),
         kept: owned.kept.clone().into_iter().collect(),
     };
@@ -336,6 +339,7 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
                 applied: digest(object.applied)?,
                 stage: (object.phase, object.wave),
                 finished: object.finished,
+                hook: object.hook,
                 yielded: object.yielded,
                 kept: object.kept.into_iter().collect(),
             };

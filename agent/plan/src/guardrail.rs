@@ -22,7 +22,8 @@ pub struct Guardrail {
     pub kinds: Option<Vec<KindPattern>>,
     /// The kinds that may not be written, whatever the rest says.
     pub deny: Vec<KindPattern>,
-    /// The most deletions in an hour, approved by the hub or not; `None` leaves the limit on deletions without an approval.
+    /// The most deletions in an hour, approved by the hub or not, without those of what runs of hooks made; `None` leaves the limit on deletions
+    /// without an approval.
     pub deletions_per_hour: Option<u32>,
 }
 

@@ -3,9 +3,9 @@
 
 use agent_health::Verdict;
 use shared_model::{Digest, Health, Reason, Severity, Timestamp};
-use shared_release::{Entry, Hook, HookDelete, Phase, Release};
+use shared_release::{Entry, Hook, HookDelete, Phase, Release, waits_always};
 
-use crate::inventory::{HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Owned};
+use crate::inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Owned};
 use crate::observed::{Observed, Present};
 use crate::plan::{Standing, Step, StepKind, not_observed};
 
@@ -94,8 +94,7 @@ impl HookInput<'_> {
                 return waits("HookWaits", format!("{} waits until its last run is deleted", self.entry.object));
             }
             Some(Observed::Present(present)) => {
-                let ours = self.owned.is_some_and(|owned| owned.uid.as_ref() == Some(&present.uid));
-                if ours && self.hook.delete.contains(&HookDelete::BeforeHookCreation) {
+                if may_delete(self.entry, self.owned, &present.uid) && self.hook.delete.contains(&HookDelete::BeforeHookCreation) {
                     let mut standing = waits("HookWaits", format!("the last run of {} is deleted before the next", self.entry.object));
                     standing.step = Some(StepKind::DeleteHook { uid: present.uid.clone(), ended: None });
                     return standing;
@@ -130,6 +129,11 @@ impl HookInput<'_> {
     }
 }
 
+/// Whether the policy of a hook may delete what has this uid: a run of a hook made it, and it is of no kind that always waits for an approval.
+fn may_delete(entry: &Entry, owned: Option<&Owned>, uid: &str) -> bool {
+    owned.is_some_and(|owned| owned.hook && owned.uid.as_deref() == Some(uid)) && !waits_always(&entry.object)
+}
+
 /// Whether the object with this uid is the run's. Before an apply has said so it is, if it was not there when the run began.
 fn is_of(run: &HookRun, uid: &str) -> bool {
     run.uid.as_deref().map_or(run.over.as_deref() != Some(uid), |own| own == uid)
@@ -139,7 +143,7 @@ fn is_of(run: &HookRun, uid: &str) -> bool {
 /// role is needed as long as the Job that uses it.
 pub(crate) fn leftovers<'a>(
     release: (&'a Digest, &'a Release),
-    runs: &'a HookRuns,
+    inventory: &'a AppInventory,
     observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
 ) -> Vec<(&'a Entry, StepKind)> {
     let mut leftovers = Vec::new();
@@ -147,7 +151,7 @@ pub(crate) fn leftovers<'a>(
         let hooks = release.1.entries.values().filter_map(|entry| Some((entry, entry.hook.as_ref()?)));
         let runs: Vec<(&Entry, &Hook, Option<&HookRun>)> = hooks
             .filter(|(_, hook)| hook.phases.contains(&phase))
-            .map(|(entry, hook)| (entry, hook, runs.get(release.0, &entry.object, phase)))
+            .map(|(entry, hook)| (entry, hook, inventory.hooks.get(release.0, &entry.object, phase)))
             .collect();
         let end = |run: &Option<&'a HookRun>| run.and_then(|run| run.end.as_ref());
         let failed = runs.iter().any(|(_, _, run)| matches!(end(run), Some(HookEnd::Failed(_))));
@@ -160,9 +164,11 @@ pub(crate) fn leftovers<'a>(
                 Some(HookEnd::Failed(_)) => HookDelete::HookFailed,
                 None => continue,
             };
+            let owned = inventory.objects.get(&entry.object);
             let there = match (run, observed(entry)) {
                 (Some(run), Some(Observed::Present(present))) => {
-                    !run.removed && !present.deleting && run.uid.as_ref() == Some(&present.uid)
+                    let is_run = !run.removed && !present.deleting && run.uid.as_ref() == Some(&present.uid);
+                    is_run && may_delete(entry, owned, &present.uid)
                 }
                 _ => false,
             };

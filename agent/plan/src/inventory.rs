@@ -90,6 +90,9 @@ pub struct Owned {
     pub stage: (Phase, i32),
     /// It is a Job that came to its end: gone is then as good as there, and it is not run again for the same content.
     pub finished: bool,
+    /// A run of a hook made it. Nothing else is ever deleted because a hook says so: an object that was there before its manifest became a hook
+    /// is deleted as all others are, withdrawn and within the budget.
+    pub hook: bool,
     /// JSON pointers to fields that an autoscaler governs, and that are left to it.
     pub yielded: BTreeSet<String>,
     /// Fields that the release dropped and that another manager keeps there: their steps in managedFields, and the manager.

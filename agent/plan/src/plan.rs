@@ -333,8 +333,9 @@ impl AppPlanner<'_> {
         steps: &mut Vec<Step>,
         wake: &mut Option<Timestamp>,
     ) -> bool {
-        let no_runs = HookRuns::default();
-        let runs = self.input.inventory.apps.get(self.app).map_or(&no_runs, |inventory| &inventory.hooks);
+        let nothing = AppInventory::default();
+        let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
+        let runs = &inventory.hooks;
         let over = runs.release.as_ref() == Some(digest) && runs.over;
         let mut stages: BTreeMap<(Phase, i32), Vec<&Entry>> = BTreeMap::new();
         for entry in release.entries.values() {
@@ -367,7 +368,7 @@ impl AppPlanner<'_> {
                 blocked = blocked.or(holds_up);
             }
         }
-        let leftovers = hook::leftovers((digest, release), runs, |entry| self.input.objects.get(&entry.object));
+        let leftovers = hook::leftovers((digest, release), inventory, |entry| self.input.objects.get(&entry.object));
         steps.extend(leftovers.into_iter().map(|(entry, kind)| Step::leftover(self.app, entry, kind)));
         let has_hooks = release.entries.values().any(|entry| entry.hook.is_some());
         app_plan.rolled_out = (has_hooks && !over && blocked.is_none()).then_some(*digest);

@@ -198,6 +198,7 @@ impl Scene {
             applied: (!intent).then(|| content(object, after(words, "content").unwrap_or("v1"))),
             stage: (Phase::Sync, after(words, "wave").map_or(0, |wave| wave.parse().expect("a number"))),
             finished: words.contains(&"finished"),
+            hook: words.contains(&"made-by-hook"),
             yielded: BTreeSet::new(),
             kept: after(words, "kept")
                 .map(|manager| (vec!["f:data".to_owned(), "f:old".to_owned()], manager.to_owned()))
@@ -538,21 +539,29 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
     for (name, rest, expected) in [
         ("the first run", "absent Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
         ("not observed yet", "", "web: Unknown NotObserved"),
-        ("it runs", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m Progressing", "web: Waiting WaveNotHealthy"),
-        ("it ends", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m", "succeeded Job/m\napply ConfigMap/a\nweb: Progressing Applying"),
-        ("it ended", "web owns Job/m\nweb ran Job/m PreSync succeeded\nabsent Job/m", "apply ConfigMap/a\nweb: Progressing Applying"),
+        ("it runs", "web owns Job/m made-by-hook\nweb ran Job/m PreSync\nthere Job/m Progressing", "web: Waiting WaveNotHealthy"),
+        (
+            "it ends",
+            "web owns Job/m made-by-hook\nweb ran Job/m PreSync\nthere Job/m",
+            "succeeded Job/m\napply ConfigMap/a\nweb: Progressing Applying",
+        ),
+        (
+            "it ended",
+            "web owns Job/m made-by-hook\nweb ran Job/m PreSync succeeded\nabsent Job/m",
+            "apply ConfigMap/a\nweb: Progressing Applying",
+        ),
         (
             "its time to live took it away as it ended",
-            "web owns Job/m\nweb ran Job/m PreSync\nended Job/m",
+            "web owns Job/m made-by-hook\nweb ran Job/m PreSync\nended Job/m",
             "succeeded Job/m\napply ConfigMap/a\nweb: Progressing Applying",
         ),
         (
             "it was deleted while it ran",
-            "web owns Job/m\nweb ran Job/m PreSync\nabsent Job/m",
+            "web owns Job/m made-by-hook\nweb ran Job/m PreSync\nabsent Job/m",
             "run-again Job/m\nweb: Waiting WaveNotHealthy",
         ),
-        ("it fails", "web owns Job/m\nweb ran Job/m PreSync\nthere Job/m Degraded", "failed Job/m\nweb: Degraded HookFailed"),
-        ("it failed", "web owns Job/m\nweb ran Job/m PreSync failed\nthere Job/m Degraded", "web: Degraded HookFailed"),
+        ("it fails", "web owns Job/m made-by-hook\nweb ran Job/m PreSync\nthere Job/m Degraded", "failed Job/m\nweb: Degraded HookFailed"),
+        ("it failed", "web owns Job/m made-by-hook\nweb ran Job/m PreSync failed\nthere Job/m Degraded", "web: Degraded HookFailed"),
         ("it failed and a person deleted it", "web ran Job/m PreSync failed\nabsent Job/m", "run-again Job/m\nweb: Waiting WaveNotHealthy"),
         (
             "the agent ended between intent and answer, and it was created",
@@ -567,10 +576,15 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
         ),
         (
             "a new release makes room first",
-            "web owns Job/m\nweb ran Job/m PreSync succeeded earlier\nthere Job/m",
+            "web owns Job/m made-by-hook\nweb ran Job/m PreSync succeeded earlier\nthere Job/m",
             "make-room Job/m\nweb: Waiting WaveNotHealthy",
         ),
-        ("and waits for it", "web owns Job/m\nthere Job/m deleting", "web: Waiting WaveNotHealthy"),
+        ("and waits for it", "web owns Job/m made-by-hook\nthere Job/m deleting", "web: Waiting WaveNotHealthy"),
+        (
+            "what was there before its manifest became a hook is not deleted",
+            "web owns Job/m\nthere Job/m",
+            "run Job/m\nweb: Waiting WaveNotHealthy",
+        ),
         ("a stranger's object is not deleted", "there Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
         ("an unobservable one has not failed", "web ran Job/m PreSync\nunknown Job/m", "web: Unknown NotObservable"),
         ("its creation was refused", "web failed Job/m\nabsent Job/m", "web: Degraded Invalid"),
@@ -581,8 +595,18 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
         (
             "a hook does not drift, whatever its release was healed of",
             "web wants Job/m hook PreSync\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a changed
-             web owns Job/m\nweb ran Job/m PreSync succeeded\nthere Job/m changed\nweb is over",
+             web owns Job/m made-by-hook\nweb ran Job/m PreSync succeeded\nthere Job/m changed\nweb is over",
             "heal ConfigMap/a\nweb: Healthy applied Drifted",
+        ),
+        (
+            "a claim is never deleted because a hook says so",
+            "web wants PersistentVolumeClaim/data hook PreSync\nweb owns PersistentVolumeClaim/data made-by-hook\nthere PersistentVolumeClaim/data",
+            "run PersistentVolumeClaim/data\nweb: Progressing HookRunning",
+        ),
+        (
+            "nor is what only ran over something that was there",
+            "web wants ConfigMap/a hook PreSync delete succeeded\nweb owns ConfigMap/a\nweb ran ConfigMap/a PreSync succeeded\nthere ConfigMap/a",
+            "web: Healthy applied over",
         ),
         (
             "after everything is healthy come the hooks of the end",
@@ -603,7 +627,7 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
         ),
         (
             "one object in two phases runs twice, and makes room for itself",
-            "web wants Job/m hook PreSync,PostSync\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb owns Job/m
+            "web wants Job/m hook PreSync,PostSync\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb owns Job/m made-by-hook
              there Job/m\nweb ran Job/m PreSync succeeded",
             "make-room Job/m\nweb: Progressing applied HookWaits",
         ),
@@ -619,7 +643,7 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
 fn the_hooks_of_a_failure_run_when_a_rollout_fails_and_only_then() {
     let scene = |rest: &str| {
         format!(
-            "web wants Job/alarm hook SyncFail\nweb wants Job/m hook PreSync\nweb wants ConfigMap/a\nabsent Job/alarm\nweb owns Job/m\n{rest}"
+            "web wants Job/alarm hook SyncFail\nweb wants Job/m hook PreSync\nweb wants ConfigMap/a\nabsent Job/alarm\nweb owns Job/m made-by-hook\n{rest}"
         )
     };
     for (name, rest, expected) in [
@@ -644,8 +668,8 @@ fn the_hooks_of_a_failure_run_when_a_rollout_fails_and_only_then() {
 fn what_hooks_leave_behind_goes_when_their_phase_has_ended() {
     let scene = |policy: &str, rest: &str| {
         format!(
-            "web wants ConfigMap/role wave -1 hook PreSync delete {policy}\nweb wants Job/m hook PreSync delete {policy}\nweb owns Job/m
-             web owns ConfigMap/role\nthere ConfigMap/role\nthere Job/m Progressing\nweb ran ConfigMap/role PreSync succeeded\n{rest}"
+            "web wants ConfigMap/role wave -1 hook PreSync delete {policy}\nweb wants Job/m hook PreSync delete {policy}\nweb owns Job/m made-by-hook
+             web owns ConfigMap/role made-by-hook\nthere ConfigMap/role\nthere Job/m Progressing\nweb ran ConfigMap/role PreSync succeeded\n{rest}"
         )
     };
     for (name, policy, rest, expected) in [

@@ -31,8 +31,9 @@ pub(crate) struct Charts {
 
 #[derive(Default)]
 struct Followed {
-    /// What is asked through one address shares its index and its tokens.
-    repositories: BTreeMap<String, Arc<ChartRepository>>,
+    /// What is asked through one address, by one name, shares its index and its tokens. Another name for the same address has credentials of its own,
+    /// and may be permitted to others.
+    repositories: BTreeMap<(SourceName, String), Arc<ChartRepository>>,
     charts: BTreeMap<Mount, Chart>,
 }
 
@@ -130,7 +131,10 @@ impl Charts {
             chart: name.parse().map_err(|error| refused(format!("{error}")))?,
             version: version.parse().map_err(|error| refused(format!("{error}")))?,
         };
-        let place = followed.repositories.entry(spec.url.to_string()).or_insert_with(|| ChartRepository::new(store, spec.clone()));
+        let place = followed
+            .repositories
+            .entry((spec.name.clone(), spec.url.to_string()))
+            .or_insert_with(|| ChartRepository::new(store, spec.clone()));
         let source = ChartSource::open(place, chart);
         let source = Arc::new(source.map_err(|error| (Some(own_name.clone()), MountRefusal::NotFetched { reason: error.to_string() }))?);
         let refresh = Arc::new(Notify::new());
