@@ -193,24 +193,35 @@ impl<'s> Parser<'s> {
         Mark { id, position }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Item {
-        if self.peeked > 0 {
-            self.peeked -= 1;
-            return self.tokens[self.peeked];
+        match self.peeked.checked_sub(1) {
+            Some(peeked) => {
+                self.peeked = peeked;
+                self.tokens[peeked & 1]
+            }
+            None => self.read(),
         }
+    }
+
+    #[inline(always)]
+    fn peek(&mut self) -> Item {
+        match self.peeked.checked_sub(1) {
+            Some(peeked) => self.tokens[peeked & 1],
+            None => {
+                let item = self.read();
+                (self.tokens[0], self.peeked) = (item, 1);
+                item
+            }
+        }
+    }
+
+    /// The next token of the source. It is not made part of those above: they are short and everywhere.
+    #[inline(never)]
+    fn read(&mut self) -> Item {
         let item = self.lexer.next();
         self.last = item.start;
         item
-    }
-
-    #[inline]
-    fn peek(&mut self) -> Item {
-        if self.peeked == 0 {
-            let item = self.next();
-            self.put_back(item);
-        }
-        self.tokens[self.peeked - 1]
     }
 
     #[inline]

@@ -52,7 +52,8 @@ impl Text {
 
     /// The text as UTF-8; every invalid byte becomes U+FFFD, as where Go ranges over the characters of a string.
     pub fn to_str(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(self)
+        // Most text is UTF-8, which is quick to see.
+        self.as_str().map_or_else(|| String::from_utf8_lossy(self), Cow::Borrowed)
     }
 
     /// The text if it is UTF-8.

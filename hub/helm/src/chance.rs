@@ -1,11 +1,9 @@
 //! The source of everything that Go takes from chance or the clock: derived from a secret of the fleet, so that the same inputs give the same text
 //! and nobody who reads the repository can compute it. What functions make of it is left to `functions`.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-use crypto_bigint::rand_core::{TryCryptoRng, TryRng};
 use ring::hmac::{HMAC_SHA256, Key, sign};
 use zeroize::Zeroizing;
 
@@ -114,9 +112,21 @@ impl Stream {
 
     /// Other bytes, for one period of the calendar.
     pub(crate) fn of_period(&self, number: i64) -> Self {
+        self.branch(&[b"period".as_slice(), &number.to_be_bytes()].concat())
+    }
+
+    /// Other bytes, for a part of what is made: taking more or less of them changes nothing else.
+    pub(crate) fn branch(&self, name: &[u8]) -> Self {
         let mut key = Zeroizing::new([0; 32]);
-        key.copy_from_slice(sign(&self.key, &[b"period".as_slice(), &number.to_be_bytes()].concat()).as_ref());
+        key.copy_from_slice(sign(&self.key, name).as_ref());
         Self::new(&key)
+    }
+
+    /// What tells it from all other streams, from which nothing of it can be computed.
+    pub(crate) fn name(&self) -> [u8; 32] {
+        let mut name = [0; 32];
+        name.copy_from_slice(sign(&self.key, b"name").as_ref());
+        name
     }
 
     /// Fills `bytes` with the next ones.
@@ -152,26 +162,6 @@ impl Stream {
         }
     }
 }
-
-/// For the search of primes.
-impl TryRng for Stream {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(u32::from_be_bytes(*self.bytes()))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(u64::from_be_bytes(*self.bytes()))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
-        self.fill(bytes);
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Stream {}
 
 #[cfg(test)]
 mod tests {

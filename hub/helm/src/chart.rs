@@ -9,6 +9,7 @@ use hub_tree::{Reader, TreePath};
 use crate::coalesce::TypeMismatch;
 use crate::dependencies::{self, Node};
 use crate::functions;
+use crate::kept::Kept;
 use crate::load::{self, ChartError, Package};
 use crate::manifest::Heads;
 use crate::stored::{Table, table_of, to_map};
@@ -25,6 +26,7 @@ struct Loaded {
     package: Arc<Package>,
     warnings: Vec<String>,
     prepared: Mutex<BTreeMap<Vec<bool>, Arc<Prepared>>>,
+    kept: Arc<Kept>,
 }
 
 /// A chart after it is known which of the charts in it take part.
@@ -87,12 +89,17 @@ impl Chart {
     }
 
     fn of(package: Package, warnings: Vec<String>) -> Self {
-        Self(Arc::new(Loaded { package: Arc::new(package), warnings, prepared: Mutex::default() }))
+        Self(Arc::new(Loaded { package: Arc::new(package), warnings, prepared: Mutex::default(), kept: Arc::default() }))
     }
 
     /// What the chart says about itself.
     pub fn metadata(&self) -> &Metadata {
         &self.0.package.metadata
+    }
+
+    /// Keys that were made for it.
+    pub(crate) fn keys(&self) -> Arc<Kept> {
+        self.0.kept.clone()
     }
 
     pub(crate) fn package(&self) -> &Package {

@@ -231,7 +231,7 @@ pub(crate) fn import_values(chart: &mut Node, warnings: &mut Vec<String>) -> Res
         }
         dependency.import_values = rules;
     }
-    let values = deep_copy_map(&values);
+    let values = if imported.is_empty() { values } else { deep_copy_map(&values) };
     merge_tables(&values, &imported, warnings);
     chart.values = Some(Arc::new(table_of(&values)));
     Ok(())

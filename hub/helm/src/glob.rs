@@ -67,6 +67,12 @@ impl Glob {
 
     /// Whether `name` as a whole is what the pattern says.
     pub(crate) fn matches(&self, name: &str) -> bool {
+        // Most names begin or end otherwise than the pattern.
+        if matches!(self.0.first(), Some(Part::One(first)) if !name.starts_with(*first))
+            || matches!(self.0.last(), Some(Part::One(last)) if !name.ends_with(*last))
+        {
+            return false;
+        }
         if name.is_ascii() && !self.0.iter().any(|part| matches!(part, Part::AnyPath | Part::Either(_))) {
             return self.matches_simply(name.as_bytes());
         }

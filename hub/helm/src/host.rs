@@ -4,10 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use hub_gotemplate::{Call, CallError, Exceeded, Text};
+use hub_gotemplate::{Call, CallError, Exceeded, Limits, Text};
+use zeroize::Zeroizing;
 
 use crate::chance::{Calendar, Chance, Stream};
+use crate::kept::Kept;
 
 /// What a render made use of beside the chart and the values: the same answers to the same questions give the same result.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,9 +32,10 @@ pub struct Used {
 /// The most nested uses of one template by `include`: Helm's own limit.
 const INCLUDE_LIMIT: u32 = 1000;
 
-/// What making keys and hashing passwords may take in one render, in units of which a processor does about 40 million a second: eight RSA keys of
-/// 4096 bits, as the largest public charts make. It is apart from the steps of templates, which are a hundredth of a key.
-const WORK_LIMIT: u64 = 640_000_000;
+/// What making keys and hashing passwords may take in one render, beside the steps of its templates: as many halves of them, in the same measure. The
+/// 40 million that follow from the 16 of a render are 1.7 seconds. Charts with a key of 4,096 bits make it three times, once for the Secret and
+/// again for a checksum of it in each of two pods, and have others of 2,048 bits beside them.
+const WORK_HALVES: u64 = 5;
 
 /// The host of one render.
 #[derive(Debug)]
@@ -42,21 +46,27 @@ pub(crate) struct Host {
     template: RefCell<Text>,
     /// How often each function has drawn from chance while rendering that file.
     draws: RefCell<BTreeMap<&'static str, u64>>,
-    /// What is left of [`WORK_LIMIT`].
+    /// What was made before, in this render or another of the chart.
+    kept: Arc<Kept>,
+    /// What is left for keys and passwords.
     work: Cell<u64>,
+    work_limit: u64,
     /// How often each template is being included at the moment.
     included: RefCell<BTreeMap<Text, u32>>,
 }
 
 impl Host {
     /// A host that records what is used in `used`.
-    pub(crate) fn new(chance: Option<Chance>, used: Rc<RefCell<Used>>) -> Self {
+    pub(crate) fn new(chance: Option<Chance>, used: Rc<RefCell<Used>>, kept: Arc<Kept>, limits: Limits) -> Self {
+        let work_limit = limits.steps.saturating_mul(WORK_HALVES) / 2;
         Self {
             chance,
             used,
             template: RefCell::default(),
             draws: RefCell::default(),
-            work: Cell::new(WORK_LIMIT),
+            kept,
+            work: Cell::new(work_limit),
+            work_limit,
             included: RefCell::default(),
         }
     }
@@ -112,14 +122,20 @@ impl Host {
         self.used.borrow_mut().lookups.insert(lookup);
     }
 
-    /// Takes `units` of the work of making keys and hashing passwords.
+    /// Takes `steps` of the work of making keys and hashing passwords.
     ///
     /// # Errors
-    /// More than [`WORK_LIMIT`].
-    pub(crate) fn work(&self, units: u64) -> Result<(), CallError> {
-        let left = self.work.get().checked_sub(units).ok_or(Exceeded::Steps(WORK_LIMIT))?;
+    /// More than there is: see [`WORK_HALVES`].
+    pub(crate) fn work(&self, steps: u64) -> Result<(), CallError> {
+        let left = self.work.get().checked_sub(steps).ok_or(Exceeded::Steps(self.work_limit))?;
         self.work.set(left);
         Ok(())
+    }
+
+    /// What `make` makes of `stream` and of nothing else, or what it made of it before. What that takes of the budget is to be taken in any case,
+    /// so that what a render may do does not depend on those before it.
+    pub(crate) fn made(&self, stream: &mut Stream, make: impl FnOnce(&mut Stream) -> Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+        self.kept.of(stream.name(), || make(stream))
     }
 
     /// Enters the template `name` by `include`.

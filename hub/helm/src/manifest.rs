@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use shared_manifest::{Tree, YamlBudget, YamlMode, parse_trees};
+use shared_manifest::{YamlBudget, YamlMode, parse_yaml_as};
 
+use crate::outside::Outside;
 use crate::stored::Stored;
 use crate::{metadata, yaml};
 
@@ -89,6 +90,7 @@ pub(crate) fn sorted<'a>(
     heads: &Heads,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Manifest>, NotAManifest> {
+    heads.begin();
     let (mut objects, mut hooks) = (Vec::new(), Vec::new());
     for (source, content) in files {
         for text in documents(content) {
@@ -144,7 +146,7 @@ pub(crate) fn documents(content: &str) -> impl Iterator<Item = &str> {
 const REMEMBERED_LIMIT: usize = 8 << 20;
 
 /// The heads of documents that were rendered before. Most documents are the same in the next render, and to see that is much quicker than to
-/// read them again.
+/// read them again. A chart that is rendered once is not worth remembering, so that this begins with the second render.
 #[derive(Debug, Default)]
 pub(crate) struct Heads(Mutex<Remembered>);
 
@@ -153,9 +155,17 @@ struct Remembered {
     /// By the length of the text and then by the text: many begin alike.
     heads: BTreeMap<usize, BTreeMap<Box<str>, Arc<Head>>>,
     bytes: usize,
+    /// Renders that began so far.
+    renders: u32,
 }
 
 impl Heads {
+    /// Begins a render.
+    fn begin(&self) {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        remembered.renders = remembered.renders.saturating_add(1);
+    }
+
     fn of(&self, text: &str) -> Result<Arc<Head>, String> {
         let known = |remembered: &Remembered| remembered.heads.get(&text.len())?.get(text).cloned();
         if let Some(head) = known(&self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -165,8 +175,11 @@ impl Heads {
         // What is secret is not kept longer than needed.
         if head.kind != "Secret" && text.len() < REMEMBERED_LIMIT / 4 {
             let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if remembered.renders < 2 {
+                return Ok(head);
+            }
             if remembered.bytes + text.len() > REMEMBERED_LIMIT {
-                *remembered = Remembered::default();
+                *remembered = Remembered { renders: remembered.renders, ..Remembered::default() };
             }
             remembered.bytes += text.len();
             remembered.heads.entry(text.len()).or_default().insert(text.into(), head.clone());
@@ -179,40 +192,43 @@ impl Heads {
 #[derive(Debug, Default, PartialEq)]
 struct Head {
     kind: String,
+    /// Those of Helm at least.
     annotations: Vec<(String, String)>,
 }
 
 impl Head {
     fn read(text: &str) -> Result<Self, String> {
-        match parse_trees(text, YamlMode::Kubernetes, YamlBudget::BUNDLE) {
-            Ok(trees) => match trees.first() {
+        match parse_yaml_as::<Outside>(text, YamlMode::Kubernetes, YamlBudget::BUNDLE) {
+            Ok(documents) => match documents.first() {
                 None => Ok(Self::default()),
                 // Anything unusual is left to the reading below.
-                Some(document) => Self::of_tree(&document.tree).map_or_else(|| Self::read_as_go(text), Ok),
+                Some(document) => Self::of_outside(document).map_or_else(|| Self::read_as_go(text), Ok),
             },
             Err(_) => Self::read_as_go(text),
         }
     }
 
     /// The head of an ordinary manifest.
-    fn of_tree(tree: &Tree) -> Option<Self> {
-        let kind = match tree.as_map()?.get("kind") {
-            None => String::new(),
-            Some(kind) => kind.as_str()?.to_owned(),
-        };
-        let usual = |tree: Option<&Tree>| tree.is_none_or(Tree::is_text);
-        if !usual(tree.get("apiVersion")) {
+    fn of_outside(document: &Outside) -> Option<Self> {
+        let document = document.as_map()?;
+        let kind = document.get("kind").map_or(Some(""), Outside::as_text)?.to_owned();
+        let is_usual = |value: Option<&Outside>| value.is_none_or(Outside::is_text);
+        if !is_usual(document.get("apiVersion")) {
             return None;
         }
         let mut annotations = Vec::new();
-        if let Some(metadata) = tree.get("metadata").filter(|metadata| !metadata.is_null()) {
-            metadata.as_map()?;
-            if !usual(metadata.get("name")) {
+        if let Some(metadata) = document.get("metadata").filter(|metadata| !metadata.is_nothing()) {
+            let metadata = metadata.as_map()?;
+            if !is_usual(metadata.get("name")) {
                 return None;
             }
-            if let Some(map) = metadata.get("annotations").filter(|annotations| !annotations.is_null()) {
-                for (key, value) in map.as_map()?.iter() {
-                    annotations.push((key.to_string(), value.as_str()?.to_owned()));
+            if let Some(map) = metadata.get("annotations").filter(|annotations| !annotations.is_nothing()) {
+                let map = map.as_map()?;
+                if !map.has_texts_only() {
+                    return None;
+                }
+                for (key, value) in map.of_helm() {
+                    annotations.push((key.to_owned(), value.as_text()?.to_owned()));
                 }
             }
         }

@@ -1,6 +1,5 @@
 //! The render of a chart: values, schema, templates, manifests, in Helm's order and with its rules.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -55,13 +54,13 @@ pub fn template(chart: &Chart, request: &Request) -> Result<Templated, HelmError
     }
     let used = Record::default();
     check_kube_version(chart, request, &used)?;
-    let rendered = render_files(&prepared, request, &values, &used)?;
+    let rendered = render_files(chart, &prepared, request, &values, &used)?;
 
     let notes_file = format!("{}/templates/{NOTES}", prepared.root.name());
     let mut notes = None;
     let mut files = Vec::with_capacity(rendered.len());
     for (name, text) in &rendered {
-        let (name, text) = (name.to_str(), utf8(text));
+        let (name, text) = (name.to_str(), text.to_str());
         if name == notes_file {
             notes = Some(text.into_owned());
         } else if !name.ends_with(NOTES) {
@@ -77,11 +76,6 @@ pub fn template(chart: &Chart, request: &Request) -> Result<Templated, HelmError
     let mut seen = std::collections::BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.clone()));
     Ok(Templated { manifests, crds, notes, used: used.borrow().clone(), warnings })
-}
-
-/// Most text is UTF-8, which is quick to see.
-fn utf8(text: &Text) -> Cow<'_, str> {
-    text.as_str().map_or_else(|| text.to_str(), Cow::Borrowed)
 }
 
 /// Lower-case letters and digits, with `-` inside parts and `.` between them.
@@ -127,9 +121,15 @@ fn check_kube_version(chart: &Chart, request: &Request, used: &Rc<RefCell<Used>>
 }
 
 /// The text of every file that is no partial, by name.
-fn render_files(prepared: &Prepared, request: &Request, values: &Map, used: &Record) -> Result<BTreeMap<Text, Text>, HelmError> {
+fn render_files(
+    chart: &Chart,
+    prepared: &Prepared,
+    request: &Request,
+    values: &Map,
+    used: &Record,
+) -> Result<BTreeMap<Text, Text>, HelmError> {
     let scopes = scopes(prepared, request, values, used);
-    let host = Host::new(request.chance.clone(), used.clone());
+    let host = Host::new(request.chance.clone(), used.clone(), chart.keys(), request.budget);
     let budget = Budget::new(request.budget);
     let mut rendered = BTreeMap::new();
     for file in prepared.files.iter().filter(|file| !file.is_partial) {

@@ -2,8 +2,10 @@
 //! from these for each render, because a template may change what it is given.
 
 use std::collections::BTreeMap;
+use std::vec::Drain;
 
 use hub_gotemplate::{List, Map, Text, Value};
+use shared_manifest::FromYaml;
 
 /// A value as it was read.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -73,6 +75,45 @@ impl Stored {
             Self::List(_) => "array",
             Self::Map(_) => "object",
         }
+    }
+}
+
+/// As YAML is read on its way through JSON: every number is a float.
+impl FromYaml for Stored {
+    type Key = Text;
+
+    fn key(text: &str) -> Text {
+        text.into()
+    }
+
+    fn null() -> Self {
+        Self::Nil
+    }
+
+    fn is_null(&self) -> bool {
+        *self == Self::Nil
+    }
+
+    fn bool(claim: bool) -> Self {
+        Self::Bool(claim)
+    }
+
+    fn number(number: f64) -> Self {
+        Self::Float(number)
+    }
+
+    fn text(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+
+    fn list(items: Drain<'_, Self>) -> Self {
+        Self::List(items.collect())
+    }
+
+    fn map(entries: Drain<'_, (Text, Self)>) -> Option<Self> {
+        let count = entries.len();
+        let table: Table = entries.collect();
+        (table.len() == count).then_some(Self::Map(table))
     }
 }
 

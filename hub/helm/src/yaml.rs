@@ -1,12 +1,13 @@
 //! The YAML of a chart's own files and of values: one document as Go's `sigs.k8s.io/yaml` reads it, and files of several documents.
 
+use std::borrow::Cow;
+
 use crate::functions::read_yaml;
 use crate::stored::{Stored, Table};
 
 /// What the document `text` says; nothing is null.
 pub(crate) fn read(text: &str) -> Result<Stored, String> {
-    let value = read_yaml(text).map_err(|error| format!("error converting YAML to JSON: {error}"))?;
-    Ok(Stored::of(&value))
+    read_yaml(text).map_err(|error| format!("error converting YAML to JSON: {error}"))
 }
 
 /// The values of a file of one or more documents: later documents win, and maps are merged.
@@ -15,6 +16,7 @@ pub(crate) fn read_values(text: &str) -> Result<Table, String> {
     for document in documents(text)? {
         match read(&document).map_err(|message| format!("cannot unmarshal yaml document: {message}"))? {
             Stored::Nil => {}
+            Stored::Map(entries) if values.is_empty() => values = entries,
             Stored::Map(entries) => merge(&mut values, entries),
             other => {
                 return Err(format!(
@@ -28,7 +30,13 @@ pub(crate) fn read_values(text: &str) -> Result<Table, String> {
 }
 
 /// The documents of `text`, as Kubernetes' reader splits it: at lines that begin with `---` and have a comment at most after it.
-fn documents(text: &str) -> Result<Vec<String>, String> {
+fn documents(text: &str) -> Result<Vec<Cow<'_, str>>, String> {
+    // Most files are one document in whole lines.
+    let bytes = text.as_bytes();
+    let has_markers = bytes.starts_with(b"---") || memchr::memmem::find(bytes, b"\n---").is_some();
+    if bytes.ends_with(b"\n") && !has_markers && memchr::memchr(b'\r', bytes).is_none() {
+        return Ok(vec![Cow::Borrowed(text)]);
+    }
     let mut documents = Vec::new();
     let mut document = String::new();
     for line in text.lines() {
@@ -38,14 +46,14 @@ fn documents(text: &str) -> Result<Vec<String>, String> {
                 return Err(format!("error reading yaml document: invalid Yaml document separator: {rest}"));
             }
             if !document.is_empty() {
-                documents.push(std::mem::take(&mut document));
+                documents.push(Cow::Owned(std::mem::take(&mut document)));
             }
         }
         document.push_str(line);
         document.push('\n');
     }
     if !document.is_empty() {
-        documents.push(document);
+        documents.push(Cow::Owned(document));
     }
     Ok(documents)
 }

@@ -179,6 +179,33 @@ fn an_authority_and_what_it_signs_hold_together() {
 }
 
 #[test]
+fn a_key_is_derived_today_as_it_always_was() {
+    // Other keys would mean new certificates for every fleet.
+    let key = printed("{{ (genCA \"ca\" 3650).Key }}", here());
+    let digest = ring::digest::digest(&ring::digest::SHA256, key.as_bytes());
+    assert_eq!(digest.as_ref()[..8], [0x59, 0x61, 0x58, 0xcb, 0xb5, 0xfa, 0x8f, 0x35]);
+}
+
+#[test]
+fn a_render_has_room_for_the_keys_of_a_large_chart() {
+    let template = "{{ $ca := genCA \"ca\" 3650 }}{{ range until 7 }}{{ (genSignedCert \"x\" nil nil 30 $ca).Key | sha256sum }} {{ end }}";
+    let tree = MemoryTree::of(&[("Chart.yaml", "apiVersion: v2\nname: keys\nversion: 0.1.0\n"), ("templates/NOTES.txt", template)]);
+    let chart = Chart::load(&Reader::new(&tree, Budget::RENDER), &TreePath::root()).expect("a chart");
+    let mut request = Request::new("r", "default");
+    request.chance = Some(here());
+    let first = template_of(&chart, &request);
+    assert_eq!(first.as_deref().map(|notes| notes.split_whitespace().count()), Some(7));
+    // Those that are kept are those that would be made.
+    assert_eq!(template_of(&chart, &request), first);
+    request.chance = Some(chance("shop", "us-1", "shop", CALENDAR));
+    assert_ne!(template_of(&chart, &request), first);
+}
+
+fn template_of(chart: &Chart, request: &Request) -> Option<String> {
+    template(chart, request).expect("within the budget").notes
+}
+
+#[test]
 fn keys_of_every_kind_sign() {
     for kind in ["ecdsa", "ed25519"] {
         let template = format!(

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use hub_helm::{ArchiveError, Chart, ChartError, HelmError, Request, Templated, ValuesLayer, template};
+use hub_helm::{ArchiveError, Calendar, Chance, Chart, ChartError, HelmError, Request, Scope, Templated, ValuesLayer, template};
 use hub_tree::{Budget, MemoryTree, ReadError, Reader, TreePath};
 
 const CHART: &str = "apiVersion: v2\nname: hostile\nversion: 0.1.0\n";
@@ -19,6 +19,8 @@ fn load(files: &[(&str, &str)]) -> Result<Chart, ChartError> {
 fn render(files: &[(&str, &str)], values: &[ValuesLayer]) -> Result<Templated, HelmError> {
     let mut request = Request::new("r", "default");
     request.values = values.to_vec();
+    let scope = Scope { app: "a", cluster: "c", release: "r" };
+    request.chance = Some(Chance::new(&[7; 32], &scope, Calendar { anchor: 0, today: 0 }));
     // A tenth of what a hub allows where nothing is optimised. Optimised, the whole, and what the worst takes is there to be read.
     if cfg!(debug_assertions) {
         request.budget.steps /= 10;
@@ -71,6 +73,16 @@ fn a_tpl_that_evaluates_itself_ends() {
     let error =
         render(&[("templates/a.yaml", "{{ tpl .Values.t (dict \"Values\" .Values \"n\" \"y\") }}")], &growing).unwrap_err().to_string();
     assert!(error.contains("more than") || error.contains("deeper"), "{error}");
+}
+
+#[test]
+fn keys_and_passwords_without_end_end() {
+    for call in ["genPrivateKey \"rsa\"", "genCA \"x\" 9", "genSelfSignedCert \"x\" nil nil 9", "bcrypt \"x\"", "htpasswd \"x\" \"y\""] {
+        let text = format!("{{{{ range 1000 }}}}{{{{ {call} }}}}{{{{ end }}}}");
+        assert!(refused(&text).contains("steps"), "{call}");
+    }
+    let derived = "{{ range 1000 }}{{ derivePassword 1 \"long\" \"p\" \"u\" \"s\" }}{{ end }}";
+    assert!(refused(derived).contains("steps"));
 }
 
 #[test]

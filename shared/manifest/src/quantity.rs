@@ -10,6 +10,13 @@ pub(crate) fn same_quantity(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// The quantity in whole units, rounded up as Kubernetes does it (`Quantity.Value`); `None` for what is no quantity, or below zero.
+pub fn whole_quantity(value: &Value) -> Option<u64> {
+    const ONE: i128 = 1_000_000_000;
+    let nano = nano(value).filter(|nano| *nano >= 0)?;
+    u64::try_from((nano + (ONE - 1)) / ONE).ok()
+}
+
 /// The quantity in billionths, the finest that Kubernetes keeps; it rounds up what is finer.
 fn nano(value: &Value) -> Option<i128> {
     match value {
@@ -77,6 +84,16 @@ fn scale(suffix: &str) -> Option<(u32, i32)> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn whole_units_are_rounded_up() {
+        let whole = |value: Value| whole_quantity(&value);
+        assert_eq!(
+            [whole("8".into()), whole(8.into()), whole("1k".into()), whole("1500m".into()), whole("1Ki".into())],
+            [8, 8, 1_000, 2, 1_024].map(Some)
+        );
+        assert_eq!([whole("-1".into()), whole("many".into()), whole(Value::Null)], [None; 3]);
+    }
 
     #[test]
     fn spellings_of_one_quantity_are_equal() {

@@ -619,6 +619,30 @@ fn check(seeds: std::ops::Range<u64>) -> usize {
 }
 
 #[test]
+fn values_of_charts_as_people_write_them_take_the_fast_path() {
+    let empty_block = "a:\n  affinity: |\n\n  # -- A comment\n  b: ~\nc: >-\nd:\n  - |\n  - x\n";
+    let ports = "tcp:\n  9000: 30090\n  \"8080\": x\nudp: {53: kube-system/dns:53}\n";
+    for text in [empty_block, ports] {
+        assert!(fast_takes(text, YamlMode::Kubernetes), "{text}");
+        fast_and_general_agree(text).unwrap();
+        fast_and_general_agree(text.trim_end()).unwrap();
+    }
+    for text in [
+        "a: |+\n\nb: 1\n",
+        "a: |2\nb: 1\n",
+        "a: |\n   \nb: 1\n",
+        "a: |\n\n\n",
+        "a: |\n",
+        "010: x\n",
+        "1_000: x\n",
+        "-1: x\n",
+        "1: x\n\"1\": y\n",
+    ] {
+        fast_and_general_agree(text).unwrap();
+    }
+}
+
+#[test]
 fn manifests_as_people_and_tools_write_them_take_the_fast_path() {
     for text in [include_str!("stored_wanted.yaml"), include_str!("drift.yaml"), include_str!("diff.yaml"), USUAL] {
         for mode in [YamlMode::Kubernetes, YamlMode::Kustomize] {

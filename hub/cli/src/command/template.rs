@@ -148,9 +148,12 @@ pub(crate) fn run(args: &[OsString], console: &mut Console<'_>) -> Result<Exit, 
         Err(refused) => return console.explain(&refused),
     };
     let request = request(&args, console)?;
-    let rendered = chart(&args).and_then(|chart| hub_helm::template(&chart, &request).map_err(|error| Refusal::Chart(error.to_string())));
-    let rendered = match rendered {
-        Ok(rendered) => rendered,
+    let rendered = chart(&args).and_then(|chart| match hub_helm::template(&chart, &request) {
+        Ok(rendered) => Ok((chart, rendered)),
+        Err(error) => Err(Refusal::Chart(error.to_string())),
+    });
+    let (chart, rendered) = match rendered {
+        Ok(both) => both,
         Err(Refusal::Failure(failure)) => return Err(failure),
         Err(Refusal::Chart(why)) => return complain(&why, console),
     };
@@ -168,7 +171,7 @@ pub(crate) fn run(args: &[OsString], console: &mut Console<'_>) -> Result<Exit, 
         Err(error) => return complain(&error.to_string(), console),
     }
     // The process ends here, and the system takes the memory back faster than the values can.
-    std::mem::forget(rendered);
+    std::mem::forget((chart, rendered));
     Ok(Exit::Ok)
 }
 

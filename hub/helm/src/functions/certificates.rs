@@ -12,7 +12,7 @@ use super::crypto::RSA_2048_STEPS;
 use super::der::{self, Elements, sequence, unsigned};
 use super::encoding::base64_decode;
 use super::function;
-use super::keys::{PrivateKey, first_pem_block, pem};
+use super::keys::{PrivateKey, RsaSize, first_pem_block, pem};
 use super::time::Time;
 use super::time_layout;
 use crate::chance::Stream;
@@ -144,7 +144,7 @@ fn make(
     let signer = authority.map(Signer::read).transpose()?;
     let key = match key {
         Some(pem) => PrivateKey::from_pem(pem).map_err(|error| CallError::failed(format!("parsing private key: {error}")))?,
-        None => PrivateKey::make_rsa(&mut stream, 2048),
+        None => PrivateKey::make_rsa(host, &stream, RsaSize::Bits2048),
     };
     let der = signed(wanted, &key, signer.as_ref(), from, &mut stream)?;
     Ok(Certificate { certificate: Text::from(pem("CERTIFICATE", &der)), key: Text::from(key.to_pem()) }.value())

@@ -4,6 +4,7 @@ use hub_gotemplate::{Args, Call, CallError, Function, Map, Text, Type, Value, fm
 
 use super::function;
 use crate::host::Host;
+use crate::stored::Stored;
 
 /// What stands around the message of `fail` and `required`, as in Helm: whoever reports the error takes the message from between them.
 pub(crate) const MESSAGE_START: &str = "HELM_ERR_START";
@@ -22,8 +23,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ///
 /// # Errors
 /// The parser's words.
-pub(crate) fn read_yaml(text: &str) -> Result<Value, String> {
-    super::yaml_read::read(text.as_bytes()).map_err(|refused| refused.0)
+pub(crate) fn read_yaml(text: &str) -> Result<Stored, String> {
+    super::yaml_read::read_stored(text.as_bytes()).map_err(|refused| refused.0)
 }
 
 fn marked(message: &Text) -> CallError {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::encoding::base64_decode;
 use super::function;
-use super::keys::PrivateKey;
+use super::keys::{PrivateKey, RsaSize};
 use crate::host::Host;
 
 /// The password and cipher functions of sprig.
@@ -23,12 +23,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("genPrivateKey", &[Type::Text], generate_private_key),
 ];
 
-/// What hashing a password takes of the work of a render, in 25 nanoseconds: 60 milliseconds for bcrypt, 150 for scrypt.
-const BCRYPT_STEPS: u64 = 2_500_000;
-const SCRYPT_STEPS: u64 = 6_000_000;
-/// What making a key takes: a quarter of a second is more than most keys of 2,048 bits take, two seconds than most of 4,096.
-pub(super) const RSA_2048_STEPS: u64 = 10_000_000;
-const RSA_4096_STEPS: u64 = 80_000_000;
+/// What hashing a password takes of the work of a render, of which a processor does 24 million steps a second: 60 milliseconds for bcrypt, 150 for
+/// scrypt. A render has room for 27 passwords.
+const BCRYPT_STEPS: u64 = 1_440_000;
+const SCRYPT_STEPS: u64 = 3_600_000;
+/// What making a key takes: in the mean 40 milliseconds for one of 2,048 bits, so that a render has room for forty, and 420 for one of 4,096, so that
+/// it has room for three and ten of the others. To look for primes is a lottery: one key in ten takes nearly twice as long.
+pub(super) const RSA_2048_STEPS: u64 = 1_000_000;
+const RSA_4096_STEPS: u64 = 10_000_000;
 
 /// A bcrypt hash of the default cost of Go, 10, with the salt from chance.
 fn bcrypt(call: &mut Call<'_>, function: &'static str, password: &Text) -> Result<String, CallError> {
@@ -39,12 +41,14 @@ fn bcrypt(call: &mut Call<'_>, function: &'static str, password: &Text) -> Resul
         return Ok(format!("failed to encrypt string with bcrypt: bcrypt: password length exceeds {LONGEST} bytes"));
     }
     Host::of(call).work(BCRYPT_STEPS)?;
-    let salt = *Host::of(call).stream(function)?.bytes::<16>();
+    let mut stream = Host::of(call).stream(function)?;
+    let salt = *stream.bytes::<16>();
     // The zero byte that ends a password in C is of the key, as far as there is room.
     let mut key = Zeroizing::new(password.to_vec());
     key.push(0);
     key.truncate(LONGEST);
-    let hash = ::bcrypt::bcrypt(COST, salt, &key);
+    // The salt is of the stream, so that stream and password together say what comes out.
+    let hash = Host::of(call).made(&mut stream.branch(&key), |_| Zeroizing::new(::bcrypt::bcrypt(COST, salt, &key).to_vec()));
     let alphabet = GeneralPurpose::new(&base64::alphabet::BCRYPT, NO_PAD);
     // The last of the 24 bytes is left out everywhere.
     Ok(format!("$2a${COST}${}{}", alphabet.encode(salt), alphabet.encode(&hash[..23])))
@@ -200,7 +204,7 @@ fn generate_private_key(call: &mut Call<'_>, args: Args<'_>) -> Result<Value, Ca
     let key = match args.text(0).as_bytes() {
         b"" | b"rsa" => {
             Host::of(call).work(RSA_4096_STEPS)?;
-            PrivateKey::make_rsa(&mut Host::of(call).stream(FUNCTION)?, 4096)
+            PrivateKey::make_rsa(Host::of(call), &Host::of(call).stream(FUNCTION)?, RsaSize::Bits4096)
         }
         b"ecdsa" => PrivateKey::make_ecdsa(&mut Host::of(call).stream(FUNCTION)?),
         b"ed25519" => PrivateKey::make_ed25519(&mut Host::of(call).stream(FUNCTION)?),

@@ -5,7 +5,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto_bigint::modular::{BoxedMontyForm, BoxedMontyParams};
 use crypto_bigint::{BoxedUint, ConcatenatingMul as _, NonZero, Odd, Resize as _};
-use crypto_primes::{Flavor, random_prime};
 use p256::ecdsa::signature::Signer as _;
 use ring::digest::{SHA256, digest};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -13,7 +12,16 @@ use zeroize::Zeroizing;
 
 use super::der::{self, Elements, sequence, unsigned};
 use super::encoding::base64_decode;
+use super::primes::prime;
 use crate::chance::Stream;
+use crate::host::Host;
+
+/// How long the modulus of a new RSA key is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RsaSize {
+    Bits2048,
+    Bits4096,
+}
 
 /// A private key.
 pub(super) enum PrivateKey {
@@ -52,15 +60,12 @@ const EXPONENT: u64 = 65_537;
 const MODULUS_LIMIT: usize = 1024;
 
 impl PrivateKey {
-    /// An RSA key with a modulus of so many bits.
-    pub(super) fn make_rsa(stream: &mut Stream, bits: u32) -> Self {
-        loop {
-            let p: BoxedUint = random_prime(stream, Flavor::Any, bits / 2);
-            let q: BoxedUint = random_prime(stream, Flavor::Any, bits / 2);
-            if let Some(key) = RsaKey::of_primes(&p, &q, bits) {
-                return Self::Rsa(Box::new(key));
-            }
-        }
+    /// An RSA key from a branch of `stream`.
+    pub(super) fn make_rsa(host: &Host, stream: &Stream, size: RsaSize) -> Self {
+        let stream = || stream.branch(b"rsa");
+        let made = host.made(&mut stream(), |stream| RsaKey::make(stream, size).to_pkcs1());
+        let key = RsaKey::from_pkcs1(&made).unwrap_or_else(|| RsaKey::make(&mut stream(), size));
+        Self::Rsa(Box::new(key))
     }
 
     /// A key of ECDSA over P-256.
@@ -131,11 +136,7 @@ impl PrivateKey {
     /// As sprig writes it: RSA and ECDSA in forms of their own, Ed25519 as PKCS #8.
     pub(super) fn to_pem(&self) -> String {
         match self {
-            Self::Rsa(key) => {
-                let mut numbers = Zeroizing::new(unsigned(&[]));
-                key.0.iter().for_each(|number| numbers.extend(unsigned(number)));
-                pem("RSA PRIVATE KEY", &Zeroizing::new(der::value(der::SEQUENCE, &numbers)))
-            }
+            Self::Rsa(key) => pem("RSA PRIVATE KEY", &key.to_pkcs1()),
             Self::Ecdsa(key) => {
                 let curve = der::value(der::context(0, true), &der::value(der::OBJECT_IDENTIFIER, oid::P256));
                 let public = der::value(der::context(1, true), &der::bits(&self.public_point()));
@@ -198,10 +199,22 @@ impl PrivateKey {
 }
 
 impl RsaKey {
-    /// The key of two primes; `None` if they are none for a modulus of so many bits.
-    fn of_primes(p: &BoxedUint, q: &BoxedUint, bits: u32) -> Option<Self> {
+    fn make(stream: &mut Stream, size: RsaSize) -> Self {
+        loop {
+            let (p, q) = match size {
+                RsaSize::Bits2048 => (prime::<16>(stream), prime::<16>(stream)),
+                RsaSize::Bits4096 => (prime::<32>(stream), prime::<32>(stream)),
+            };
+            if let Some(key) = Self::of_primes(&p, &q) {
+                return key;
+            }
+        }
+    }
+
+    /// The key of two primes; `None` if they are none for a key.
+    fn of_primes(p: &BoxedUint, q: &BoxedUint) -> Option<Self> {
         let modulus = p.concatenating_mul(q);
-        if modulus.bits_vartime() != bits || p == q {
+        if p == q {
             return None;
         }
         let one = BoxedUint::one_with_precision(p.bits_precision());
@@ -214,6 +227,12 @@ impl RsaKey {
         let inverse = q.invert_odd_mod(&Option::from(Odd::new(p.clone()))?).into_option()?;
         let bytes = |number: &BoxedUint| number.to_be_bytes_trimmed_vartime().into_vec();
         Some(Self(Zeroizing::new([&modulus, &exponent, &private, p, q, &of_p, &of_q, &inverse].map(bytes))))
+    }
+
+    fn to_pkcs1(&self) -> Zeroizing<Vec<u8>> {
+        let mut numbers = Zeroizing::new(unsigned(&[]));
+        self.0.iter().for_each(|number| numbers.extend(unsigned(number)));
+        Zeroizing::new(der::value(der::SEQUENCE, &numbers))
     }
 
     fn from_pkcs1(der: &[u8]) -> Option<Self> {

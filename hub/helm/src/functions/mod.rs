@@ -26,6 +26,7 @@ mod numbers;
 mod panics;
 mod paths;
 mod pattern;
+mod primes;
 mod random;
 mod reflection;
 mod regex;

@@ -2,12 +2,14 @@
 //! the order of the text. What a plain scalar means is asked of `shared/manifest`, which also reads all ordinary texts at once.
 
 use std::collections::BTreeMap;
+use std::vec::Drain;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use hub_gotemplate::{Map, Text, Value};
-use shared_manifest::{YamlBudget, YamlMode, YamlProblem, parse_yaml};
+use shared_manifest::{FromYaml, YamlBudget, YamlMode, YamlProblem, parse_yaml_as};
 
 use super::json_read::Refused;
+use crate::stored::Stored;
 
 /// One text that a template makes or a file of a chart: 5 MiB (Helm's limit for a file), 500,000 values with aliases expanded (10 bytes each),
 /// 64 MiB of scalars.
@@ -16,13 +18,23 @@ const BUDGET: YamlBudget =
 
 /// The value of the first document of `text`, nil if there is none. All numbers are `float64`.
 pub(super) fn read(text: &[u8]) -> Result<Value, Refused> {
+    read_as(text, Given, Given(Value::Nil)).map(|Given(value)| value)
+}
+
+/// The same to be kept.
+pub(super) fn read_stored(text: &[u8]) -> Result<Stored, Refused> {
+    read_as(text, |value| Stored::of(&value), Stored::Nil)
+}
+
+/// The first document of `text`; `nothing` if there is none. What only a lenient reader takes is a value before it is a `T`.
+fn read_as<T: FromYaml>(text: &[u8], of_value: fn(Value) -> T, nothing: T) -> Result<T, Refused> {
     let Ok(text) = std::str::from_utf8(text) else {
         return Err(Refused("yaml: invalid leading UTF-8 octet".to_owned()));
     };
-    match parse_yaml(text, YamlMode::Kubernetes, BUDGET) {
-        Ok(mut documents) => Ok(documents.pop().map_or(Value::Nil, |document| value_of(document.value))),
+    match parse_yaml_as(text, YamlMode::Kubernetes, BUDGET) {
+        Ok(mut documents) => Ok(documents.pop().unwrap_or(nothing)),
         // What is an error to others is none to goyaml.v2, or it stands where it does not look.
-        Err(error) => leniently(text).map_err(|refused| match error.problem {
+        Err(error) => leniently(text).map(of_value).map_err(|refused| match error.problem {
             YamlProblem::NotFinite | YamlProblem::DuplicateKey { .. } | YamlProblem::TooManyDocuments { .. } => refused,
             YamlProblem::Syntax { message } if message.contains("unknown anchor") => {
                 let line = text.lines().nth((error.line as usize).saturating_sub(1)).unwrap_or_default();
@@ -62,16 +74,44 @@ fn go_message(message: &str, line: u32, text: &str) -> String {
     format!("yaml: line {line}: {words}")
 }
 
-fn value_of(json: serde_json::Value) -> Value {
-    match json {
-        serde_json::Value::Null => Value::Nil,
-        serde_json::Value::Bool(claim) => Value::Bool(claim),
-        serde_json::Value::Number(number) => number.as_f64().map_or(Value::Nil, Value::Float),
-        serde_json::Value::String(text) => Value::text(text),
-        serde_json::Value::Array(items) => Value::list(items.into_iter().map(value_of).collect()),
-        serde_json::Value::Object(map) => {
-            Value::Map(Map::new(map.into_iter().map(|(key, value)| (Text::from(key), value_of(value))).collect()))
-        }
+/// A value for a template.
+struct Given(Value);
+
+impl FromYaml for Given {
+    type Key = Text;
+
+    fn key(text: &str) -> Text {
+        text.into()
+    }
+
+    fn null() -> Self {
+        Self(Value::Nil)
+    }
+
+    fn is_null(&self) -> bool {
+        matches!(self.0, Value::Nil)
+    }
+
+    fn bool(claim: bool) -> Self {
+        Self(Value::Bool(claim))
+    }
+
+    fn number(number: f64) -> Self {
+        Self(Value::Float(number))
+    }
+
+    fn text(text: &str) -> Self {
+        Self(Value::text(text))
+    }
+
+    fn list(items: Drain<'_, Self>) -> Self {
+        Self(Value::list(items.map(|Self(item)| item).collect()))
+    }
+
+    fn map(entries: Drain<'_, (Text, Self)>) -> Option<Self> {
+        let count = entries.len();
+        let map: BTreeMap<Text, Value> = entries.map(|(key, Self(value))| (key, value)).collect();
+        (map.len() == count).then(|| Self(Value::Map(Map::new(map))))
     }
 }
 
@@ -276,8 +316,8 @@ fn scalar(text: &str, plain: bool, tag: Option<&Tag>) -> Result<Value, String> {
             None => return Ok(Value::text(text)),
         },
     };
-    match parse_yaml(&written, YamlMode::Kubernetes, BUDGET) {
-        Ok(mut documents) => Ok(documents.pop().map_or(Value::Nil, |document| value_of(document.value))),
+    match parse_yaml_as(&written, YamlMode::Kubernetes, BUDGET) {
+        Ok(mut documents) => Ok(documents.pop().map_or(Value::Nil, |Given(value)| value)),
         Err(error) if error.problem == YamlProblem::NotFinite => Err(NOT_FINITE.to_owned()),
         Err(error) => Err(error.problem.to_string()),
     }

@@ -1,6 +1,7 @@
 //! From the arena to values: aliases are followed, merge keys dissolved, duplicate keys refused, and everything that multiplies is counted.
 
 use std::collections::BTreeMap;
+use std::vec::Drain;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use super::load::{NodeId, Raw, RawContent, ScalarTag, Stream};
 use super::scalar::{self, Plain};
 use super::{Content, Key, Node, Place, YamlBudget, YamlError, YamlMode, YamlProblem};
 
-/// What can be built: plain values, trees or spanned nodes.
+/// What can be built: plain values, trees, spanned nodes, and what others make of YAML.
 pub(super) trait Built: Sized {
     /// The key of an entry.
     type Key;
@@ -27,17 +28,39 @@ pub(super) trait Built: Sized {
     fn quoted(place: Place, text: &str) -> Self {
         Self::text(place, text)
     }
-    /// Whether it is the same as another, where that matters also in its quotes.
-    fn agrees(&self, other: &Self) -> bool;
     /// A plain scalar without tag; `None` if JSON has no such number.
     fn plain(place: Place, meaning: Plain, written: &str) -> Option<Self>;
     /// A scalar with a tag, which may say what `written` alone does not.
     fn tagged(place: Place, meaning: Plain, written: &str) -> Option<Self>;
-    fn list(place: Place, items: Vec<Self>) -> Self;
+    fn list(place: Place, items: Drain<'_, Self>) -> Self;
     /// Whether it is null.
     fn is_nothing(&self) -> bool;
     /// A map; `None` if a key is there twice.
-    fn map(place: Place, entries: Vec<(Self::Key, Self)>) -> Option<Self>;
+    fn map(place: Place, entries: Drain<'_, (Self::Key, Self)>) -> Option<Self>;
+}
+
+/// What two readings are compared by.
+pub(super) trait Comparable: Built {
+    /// Whether it is the same as another, where that matters also in its quotes.
+    fn agrees(&self, other: &Self) -> bool;
+}
+
+impl Comparable for Value {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+impl Comparable for Tree {
+    fn agrees(&self, other: &Self) -> bool {
+        self.is_written_as(other)
+    }
+}
+
+impl Comparable for Node {
+    fn agrees(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// A scalar as JSON has it.
@@ -66,10 +89,6 @@ impl Built for Value {
         Self::String(text.to_owned())
     }
 
-    fn agrees(&self, other: &Self) -> bool {
-        self == other
-    }
-
     fn plain(_: Place, meaning: Plain, written: &str) -> Option<Self> {
         json_scalar(meaning, written)
     }
@@ -82,13 +101,13 @@ impl Built for Value {
         self.is_null()
     }
 
-    fn list(_: Place, items: Vec<Self>) -> Self {
-        Self::Array(items)
+    fn list(_: Place, items: Drain<'_, Self>) -> Self {
+        Self::Array(items.collect())
     }
 
-    fn map(_: Place, entries: Vec<(String, Self)>) -> Option<Self> {
+    fn map(_: Place, entries: Drain<'_, (String, Self)>) -> Option<Self> {
         let count = entries.len();
-        let map: Map<_, _> = entries.into_iter().collect();
+        let map: Map<_, _> = entries.collect();
         (map.len() == count).then_some(Self::Object(map))
     }
 }
@@ -108,10 +127,6 @@ impl Built for Tree {
 
     fn quoted(_: Place, text: &str) -> Self {
         Self::Quoted(Text::new(text))
-    }
-
-    fn agrees(&self, other: &Self) -> bool {
-        self.is_written_as(other)
     }
 
     fn plain(_: Place, meaning: Plain, written: &str) -> Option<Self> {
@@ -143,12 +158,12 @@ impl Built for Tree {
         self.is_null()
     }
 
-    fn list(_: Place, items: Vec<Self>) -> Self {
-        Self::list(items)
+    fn list(_: Place, items: Drain<'_, Self>) -> Self {
+        Self::list(items.collect())
     }
 
-    fn map(_: Place, entries: Vec<(Text, Self)>) -> Option<Self> {
-        TreeMap::from_entries(entries).ok().map(Self::from)
+    fn map(_: Place, entries: Drain<'_, (Text, Self)>) -> Option<Self> {
+        TreeMap::from_entries(entries.collect()).ok().map(Self::from)
     }
 }
 
@@ -163,10 +178,6 @@ impl Built for Node {
 
     fn text(place: Place, text: &str) -> Self {
         node(place, Content::String(text.to_owned()))
-    }
-
-    fn agrees(&self, other: &Self) -> bool {
-        self == other
     }
 
     fn plain(place: Place, meaning: Plain, written: &str) -> Option<Self> {
@@ -187,12 +198,13 @@ impl Built for Node {
         self.content == Content::Null
     }
 
-    fn list(place: Place, items: Vec<Self>) -> Self {
-        node(place, Content::List(items))
+    fn list(place: Place, items: Drain<'_, Self>) -> Self {
+        node(place, Content::List(items.collect()))
     }
 
-    fn map(place: Place, entries: Vec<(Key, Self)>) -> Option<Self> {
-        first_duplicate(entries.len(), |at| &entries[at].0.text).is_none().then(|| node(place, Content::Map(entries)))
+    fn map(place: Place, entries: Drain<'_, (Key, Self)>) -> Option<Self> {
+        let keys = entries.as_slice();
+        first_duplicate(keys.len(), |at| &keys[at].0.text).is_none().then(|| node(place, Content::Map(entries.collect())))
     }
 }
 
@@ -238,8 +250,8 @@ impl<'s, 't> Builder<'s, 't> {
             }
             RawContent::List(items) => {
                 self.check_depth(depth, raw.place)?;
-                let items = items.iter().map(|&item| self.value(item, depth + 1)).collect::<Result<_, _>>()?;
-                Ok(B::list(raw.place, items))
+                let mut items = items.iter().map(|&item| self.value(item, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+                Ok(B::list(raw.place, items.drain(..)))
             }
             RawContent::Map(children) => {
                 self.check_depth(depth, raw.place)?;
@@ -250,7 +262,7 @@ impl<'s, 't> Builder<'s, 't> {
                     let value = self.value(value, depth + 1)?;
                     built.push((B::key(place, &key), value));
                 }
-                Ok(B::map(raw.place, built).unwrap_or_else(|| unreachable!("BUG: a duplicate key was not refused")))
+                Ok(B::map(raw.place, built.drain(..)).unwrap_or_else(|| unreachable!("BUG: a duplicate key was not refused")))
             }
             RawContent::Alias(_) => unreachable!("BUG: an alias was followed to an alias"),
         }
@@ -485,7 +497,7 @@ fn refuse_duplicates(entries: &[Entry]) -> Result<(), YamlError> {
 }
 
 /// The first of `count` keys that repeats another, behind that other.
-fn first_duplicate<'k>(count: usize, key: impl Fn(usize) -> &'k String) -> Option<(usize, usize)> {
+pub(super) fn first_duplicate<'k>(count: usize, key: impl Fn(usize) -> &'k str) -> Option<(usize, usize)> {
     if count <= PAIRWISE {
         return (1..count).find_map(|second| (0..second).find(|&first| key(first) == key(second)).map(|first| (first, second)));
     }

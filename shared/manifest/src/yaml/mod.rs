@@ -2,10 +2,12 @@
 //! both readings give back. What the values mean is left to the rest of the crate; comments are not kept.
 //!
 //! The path of a text: `fast` reads the usual style at once. For all else, `load` turns parser events into an arena of nodes and `build` walks the
-//! arena (aliases, merge keys, duplicate keys, budgets). Both make values, trees or spanned nodes; `scalar` says what a plain scalar is.
+//! arena (aliases, merge keys, duplicate keys, budgets). Both make values, trees, spanned nodes, or by `form` what others want; `scalar` says
+//! what a plain scalar is.
 
 mod build;
 mod fast;
+mod form;
 mod load;
 mod scalar;
 mod write;
@@ -14,8 +16,9 @@ use serde_json::{Number, Value};
 
 use crate::tree::Tree;
 
-use build::Built;
+use build::{Built, Comparable};
 
+pub use form::{FromYaml, has_duplicates};
 pub use write::{to_yaml, to_yaml_documents, write_yaml, write_yaml_documents, write_yaml_documents_and_keep};
 
 /// Whose reading of YAML applies. They differ in booleans, keys, dates, and the place of merge keys.
@@ -252,6 +255,15 @@ pub fn parse_trees(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec
     Ok(documents.into_iter().filter(|(tree, _)| !tree.is_nothing()).map(|(tree, place)| TreeDocument { tree, line: place.line }).collect())
 }
 
+/// Reads all documents of `text` as whatever the caller makes of them. Otherwise as [`parse_yaml`].
+///
+/// # Errors
+/// As [`parse_yaml`].
+pub fn parse_yaml_as<T: FromYaml>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<T>, YamlError> {
+    let documents = read::<T>(text, mode, budget)?;
+    Ok(documents.into_iter().map(|(value, _)| value).filter(|value| !value.is_null()).collect())
+}
+
 fn read<B: Built>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<(B, Place)>, YamlError> {
     fast::read(text, mode, budget).map_or_else(|| read_generally(text, mode, budget), Ok)
 }
@@ -281,7 +293,7 @@ pub fn fast_and_general_agree(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn agree<B: Built + std::fmt::Debug>(
+fn agree<B: Comparable + std::fmt::Debug>(
     fast: Vec<(B, Place)>,
     general: &load::Stream<'_>,
     text: &str,

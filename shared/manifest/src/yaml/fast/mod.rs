@@ -294,16 +294,16 @@ impl<'t, B: Built> Reader<'t, B> {
 
     fn close_list(&mut self, place: Place, first: usize) -> B {
         self.depth += 1;
-        B::list(place, self.items.drain(first..).collect())
+        B::list(place, self.items.drain(first..))
     }
 
     fn close_map(&mut self, place: Place, first: usize) -> Option<B> {
         self.depth += 1;
-        B::map(place, self.entries.drain(first..).collect())
+        B::map(place, self.entries.drain(first..))
     }
 
     /// A key. Merge keys, null, and what kustomize refuses are left to the general path, and so is what kubectl spells in a way of its own but
-    /// for booleans: `y` and `n` are frequent.
+    /// for booleans: `y` and `n` are frequent, and so are ports.
     #[inline]
     fn key(&mut self, place: Place, text: &str, plain: bool) -> Option<B::Key> {
         let mut spelled = text;
@@ -317,6 +317,7 @@ impl<'t, B: Built> Reader<'t, B> {
                         "false"
                     }
                 }
+                (Plain::Int(number), YamlMode::Kubernetes) if number.as_u64().is_some_and(|number| number.to_string() == text) => text,
                 _ => return None,
             };
         }

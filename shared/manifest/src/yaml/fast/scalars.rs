@@ -1,7 +1,7 @@
 //! Scalars of the fast path in block style: plain ones and quoted ones over any number of lines, literal and folded blocks.
 
-use super::super::YamlMode;
 use super::super::build::Built;
+use super::super::{Place, YamlMode};
 use super::Reader;
 use super::blocks::LONGEST_KEY;
 
@@ -256,7 +256,14 @@ impl<B: Built> Reader<'_, B> {
             0 => first - self.at,
             increment => usize::try_from(parent).ok()? + increment,
         };
-        // Blocks without content and those that begin with lines of too many blanks are left to the general path.
+        // A block without content, as a sample that nobody has filled in.
+        if !B::PLACED && header.increment == 0 && header.chomp != Chomp::Keep && indent as isize <= parent && widest == 0 {
+            text.clear();
+            self.folded = text;
+            self.advance()?;
+            return self.text_of_quoted(Place { line: self.line, column: 1 }, "");
+        }
+        // Others of them and those that begin with lines of too many blanks are left to the general path.
         if indent as isize <= parent || first - self.at < indent || widest > indent {
             return None;
         }
