@@ -4,23 +4,31 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_cluster::{Cluster, ClusterError, Discovery, Mark, Refusal, Resource, Role, View, Watches};
-use agent_plan::{Attempts, Compared, Guardrail, Input, Inventory, KindState, Kinds, Observed, Plan, PrunePermit, Step, plan};
-use futures_util::StreamExt as _;
-use shared_model::{AppName, Clock, Digest, FieldChange, GroupKind, ObjectKey, Reason, Severity, Timestamp};
+use agent_cluster::{Cluster, ClusterError, Discovery, Refusal, Resource, Role, View, Watches};
+use agent_plan::{
+    Attempts, Compared, Guardrail, Input, Inventory, KindState, Kinds, Observed, Owned, Plan, PrunePermit, Step, plan, plan_only,
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use shared_model::{AppName, Clock, GroupKind, ObjectKey, Reason, ServiceAccount, Severity, Timestamp};
 use shared_release::{Entry, Heal};
 use tokio::sync::watch;
 
+use crate::causes::{Causes, Means};
+use crate::compared::{Compare, Comparisons};
 use crate::copy::Copy;
 use crate::desired::Wanted;
-use crate::execute::Execution;
+use crate::execute::{Execution, Outcome};
+use crate::fault_point::FaultPoint;
+use crate::rests::Rests;
+use crate::scope::{Planned, Scope};
 use crate::shared::{Shared, Status};
+use crate::under_way::UnderWay;
 
 /// Requests in flight at once. The API server is not faster with more, only slower to others (16 in flight give its full rate for ConfigMaps).
 pub(crate) const IN_FLIGHT: usize = 8;
 
-/// How long discovery is believed before a kind that is missing is looked for again.
-const REDISCOVER: Duration = Duration::from_secs(2);
+/// How long discovery is believed before a kind that is missing is looked for again: at first, and at most when nothing new is found.
+const REDISCOVER: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(30));
 
 /// How long what is told of the cluster (its version, its API versions) is believed: an upgrade shows within ten minutes, for three requests.
 const FACTS_FOR: Duration = Duration::from_secs(600);
@@ -29,14 +37,7 @@ const FACTS_FOR: Duration = Duration::from_secs(600);
 const IDLE: Duration = Duration::from_secs(60);
 
 /// Freshness older than this allows no deletion: the hub may want something else by now. Six heartbeats were missed.
-const FRESH_FOR: Duration = Duration::from_secs(60);
-
-/// What was found when an object was last compared.
-struct Compare {
-    mark: Mark,
-    digest: Digest,
-    changes: Vec<FieldChange>,
-}
+pub(crate) const FRESH_FOR: Duration = Duration::from_secs(60);
 
 /// One agent in its loop.
 pub(crate) struct Agent {
@@ -46,7 +47,7 @@ pub(crate) struct Agent {
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
-    pub(crate) discovery: Discovery,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) deletions: VecDeque<Timestamp>,
     /// Discovery is out of date: a kind was missing or went away.
     pub(crate) rediscover: bool,
@@ -56,11 +57,25 @@ pub(crate) struct Agent {
     api_versions: Arc<BTreeSet<String>>,
     discovered: Option<Timestamp>,
     discovery_failure: Option<Reason>,
-    comparisons: BTreeMap<ObjectKey, Compare>,
+    comparisons: Comparisons,
+    /// What the apps that a turn does not look at came to.
+    planned: Planned,
+    /// For which index and inventory it was said what matters.
+    interest_of: Option<(Arc<Wanted>, Arc<Inventory>)>,
+    kinds: BTreeSet<GroupKind>,
     wanted: Arc<Wanted>,
     role: watch::Receiver<Option<Role>>,
     stopped: watch::Receiver<bool>,
     copy: Copy,
+    /// Steps that were asked and not answered.
+    pub(crate) under_way: UnderWay<Outcome>,
+    /// Whose rights each app is written with, as the newest plan says.
+    accounts: Arc<BTreeMap<AppName, Option<ServiceAccount>>>,
+    /// Kinds that could not be read.
+    rests: Rests,
+    causes: Causes,
+    rediscover_after: Duration,
+    doubts: watch::Receiver<u64>,
 }
 
 impl Agent {
@@ -74,15 +89,17 @@ impl Agent {
         copy: Copy,
     ) -> Self {
         let view = shared.view.clone();
+        let doubts = view.doubts();
+        let comparisons = Comparisons::new(shared.ledger().settled());
         Self {
-            watches: Watches::new(cluster.clone(), view.clone()),
+            watches: Watches::new(cluster.clone(), view.clone(), guardrail.installed_for.clone()),
             cluster,
             guardrail,
             view,
             shared,
             clock,
             attempts: Attempts::default(),
-            discovery: Discovery::default(),
+            discovery: Arc::default(),
             deletions: VecDeque::new(),
             rediscover: true,
             healed: 0,
@@ -90,12 +107,26 @@ impl Agent {
             api_versions: Arc::default(),
             discovered: None,
             discovery_failure: None,
-            comparisons: BTreeMap::new(),
+            comparisons,
+            planned: Planned::default(),
+            interest_of: None,
+            kinds: BTreeSet::new(),
             wanted: Arc::default(),
             role,
             stopped,
             copy,
+            under_way: UnderWay::default(),
+            accounts: Arc::default(),
+            rests: Rests::default(),
+            causes: Causes::default(),
+            rediscover_after: REDISCOVER.0,
+            doubts,
         }
+    }
+
+    /// Whether this agent holds the lease, so that it may write.
+    pub(crate) fn is_writer(&self) -> bool {
+        matches!(*self.role.borrow(), Some(Role::Writer))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
@@ -107,38 +138,77 @@ impl Agent {
         while !self.is_stopped() {
             let wake = self.turn().await;
             let pause = wake.map_or(IDLE, |at| Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default()).min(IDLE);
-            tokio::select! {
-                () = self.view.changed() => {}
-                () = self.shared.nudged() => {}
-                Ok(()) = self.role.changed() => {}
-                _ = self.stopped.changed() => {}
-                () = tokio::time::sleep(pause) => {}
+            let late = tokio::select! {
+                () = self.view.changed() => None,
+                () = self.shared.nudged() => None,
+                Ok(()) = self.role.changed() => None,
+                _ = self.stopped.changed() => None,
+                Some(late) = self.under_way.next() => Some(late),
+                () = tokio::time::sleep(pause) => None,
+            };
+            if let Some((step, outcome)) = late {
+                self.take_late(&step, outcome);
             }
         }
+        self.note_settled(self.clock.now());
     }
 
     /// One look at everything, and what follows from it. Returns when to look again at the latest.
     async fn turn(&mut self) -> Option<Timestamp> {
         let now = self.clock.now();
+        self.take_doubts();
         self.want();
         let inventory = self.shared.ledger().inventory().clone();
         self.discover(&inventory, now).await;
         self.look(&inventory).await;
-        let inventory = self.compare_suspects(inventory).await;
-        let plan = self.decide(&inventory, now);
+        let kinds: Kinds = self.kinds.iter().map(|kind| (kind.clone(), self.kind_state(kind))).collect();
+        let scope = self.scope(&inventory, &kinds, now);
+        let inventory = self.compare_suspects(inventory, &scope).await;
+        let plan = self.decide(&inventory, &kinds, &scope, now);
         let wake = plan.wake;
         self.remember(&plan, now);
-        let writer = matches!(*self.role.borrow(), Some(Role::Writer));
-        let steps = if writer { plan.steps.clone() } else { Vec::new() };
-        let busy = !steps.is_empty();
-        self.report(&plan);
-        self.carry_out(inventory, &plan, steps).await;
+        self.note_settled(now);
+        let writer = self.is_writer();
+        let free = |step: &&Step| !self.under_way.is_busy(&step.object);
+        let steps = if writer { plan.steps.iter().filter(free).cloned().collect() } else { Vec::new() };
+        let noted = writer && plan.test_notes().next().is_some();
+        self.report(&scope, &plan);
+        let progress = self.carry_out(inventory, &plan, steps).await || noted;
         if writer {
             self.copy.bring_up_to_date(&self.shared, &self.wanted.digests, self.clock.now()).await;
         }
-        let rediscovery = self.rediscover.then(|| now + REDISCOVER);
-        let again = busy.then_some(now);
-        [wake, rediscovery, again, self.copy.retry_at()].into_iter().flatten().min()
+        let means = Means { cluster: &self.cluster, view: &self.view, discovery: &self.discovery, lines: self.guardrail.crash_lines };
+        let causes = if writer { self.causes.look(self.clock.now(), &means) } else { None };
+        let rediscovery = self.rediscover.then(|| now + self.rediscover_after);
+        let again = progress.then_some(now);
+        if progress {
+            self.shared.points.pass(FaultPoint::BetweenWaves);
+        }
+        [wake, rediscovery, again, self.copy.retry_at(), self.rests.next(), self.comparisons.write_at(), causes].into_iter().flatten().min()
+    }
+
+    /// Forgets what rests on what was seen of the cluster, if that may not be so any more.
+    fn take_doubts(&mut self) {
+        if self.doubts.has_changed().unwrap_or(false) {
+            self.doubts.mark_unchanged();
+            self.comparisons.forget();
+            self.planned.doubt();
+            self.copy.doubt();
+            self.look_for_kinds();
+        }
+    }
+
+    /// Discovery is out of date.
+    pub(crate) fn look_for_kinds(&mut self) {
+        (self.rediscover, self.rediscover_after) = (true, REDISCOVER.0);
+    }
+
+    /// Takes in a step that was answered after its turn.
+    fn take_late(&mut self, step: &Step, outcome: Option<Outcome>) {
+        let inventory = self.shared.ledger().inventory().clone();
+        let accounts = self.accounts.clone();
+        self.planned.touch(&step.app);
+        Execution { agent: self, inventory, accounts }.take_late(step, outcome);
     }
 
     /// Reads the index in force anew if it changed.
@@ -155,17 +225,29 @@ impl Agent {
                 self.attempts.forgive(app);
             }
         }
+        self.view.set_rules(wanted.rules().clone());
         self.wanted = Arc::new(wanted);
+        self.rediscover_after = REDISCOVER.0;
     }
 
     /// Learns which kinds are served, if that is needed, and watches those that matter.
-    async fn discover(&mut self, inventory: &Inventory, now: Timestamp) {
-        let mut interest: BTreeSet<ObjectKey> = inventory.iter().map(|(_, key, _)| key.clone()).collect();
-        interest.extend(self.wanted.keys().cloned());
-        let kinds: BTreeSet<&GroupKind> = interest.iter().map(|key| &key.kind).collect();
+    async fn discover(&mut self, inventory: &Arc<Inventory>, now: Timestamp) {
+        let is_new = |(wanted, known): &(Arc<Wanted>, Arc<Inventory>)| !Arc::ptr_eq(wanted, &self.wanted) || !Arc::ptr_eq(known, inventory);
+        let interest = self.interest_of.as_ref().is_none_or(is_new).then(|| {
+            let keys = inventory.iter().map(|(_, key, _)| key).chain(self.wanted.keys());
+            keys.cloned().collect::<BTreeSet<ObjectKey>>()
+        });
+        if let Some(interest) = &interest {
+            self.kinds = interest.iter().map(|key| &key.kind).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+            self.interest_of = Some((self.wanted.clone(), inventory.clone()));
+        }
+        let kinds = self.kinds.clone();
         let missing = kinds.iter().any(|kind| !matches!(self.discovery.state(kind), KindState::Served(_)));
+        if self.view.take_unserved() {
+            self.look_for_kinds();
+        }
         let older_than = |limit| self.discovered.is_none_or(|at| Duration::try_from(now.duration_since(at)).is_ok_and(|age| age >= limit));
-        if ((missing || self.rediscover) && older_than(REDISCOVER)) || older_than(FACTS_FOR) {
+        if ((missing || self.rediscover) && older_than(self.rediscover_after)) || older_than(FACTS_FOR) {
             self.discovered = Some(now);
             match self.cluster.discover().await {
                 Ok(discovery) => {
@@ -173,7 +255,11 @@ impl Agent {
                     if let Ok(version) = self.cluster.version().await {
                         self.kubernetes = version;
                     }
-                    self.discovery = discovery;
+                    self.rediscover_after = match *self.discovery == discovery {
+                        true => (self.rediscover_after * 2).min(REDISCOVER.1),
+                        false => REDISCOVER.0,
+                    };
+                    self.discovery = Arc::new(discovery);
                     self.discovery_failure = None;
                     self.rediscover = false;
                 }
@@ -188,8 +274,10 @@ impl Agent {
         let still_missing = kinds.iter().any(|kind| !matches!(self.discovery.state(kind), KindState::Served(_)));
         self.rediscover |= still_missing;
         let served: BTreeMap<GroupKind, Resource> =
-            kinds.iter().filter_map(|kind| Some(((*kind).clone(), self.resource(kind, "")?.clone()))).collect();
-        self.view.set_interest(interest);
+            kinds.iter().filter_map(|kind| Some((kind.clone(), self.resource(kind, "")?.clone()))).collect();
+        if let Some(interest) = interest {
+            self.view.set_interest(interest);
+        }
         self.watches.set(served);
     }
 
@@ -197,104 +285,172 @@ impl Agent {
         self.discovery.resource(kind, version).filter(|resource| resource.watchable)
     }
 
+    /// Reads an object, unless its kind rests because others of it could not be read.
+    async fn read(&self, resource: &Resource, key: &ObjectKey) -> Option<Result<Option<serde_json::Value>, ClusterError>> {
+        if self.rests.contains(&key.kind, self.clock.now()) {
+            return None;
+        }
+        let answer = self.cluster.get(resource, key).await;
+        self.rests.note(&key.kind, answer.is_ok(), self.clock.now());
+        Some(answer)
+    }
+
     /// Looks once at each object that no list has covered.
     async fn look(&self, inventory: &Inventory) {
         let about_to_create = |key: &ObjectKey| {
-            inventory.owner(key).is_none() && self.wanted.entry(key).is_some_and(|entry| entry.policy == shared_release::Policy::default())
+            let plain = |entry: &Entry| entry.policy == shared_release::Policy::default() && entry.hook.is_none();
+            inventory.owner(key).is_none() && self.wanted.entry(key).is_some_and(plain)
         };
         let mut looks = Vec::new();
         for key in self.view.unchecked() {
-            if let Some(resource) = self.resource(&key.kind, "").filter(|_| !about_to_create(&key)) {
-                let (cluster, resource) = (self.cluster.clone(), resource.clone());
-                looks.push(async move {
-                    let answer = cluster.get(&resource, &key).await;
-                    (key, answer)
-                });
+            // An answer about what is just being written would be out of date when it comes.
+            let leave = about_to_create(&key) || self.under_way.is_busy(&key);
+            if let Some(resource) = self.resource(&key.kind, "").filter(|_| !leave) {
+                let resource = resource.clone();
+                looks.push(
+                    async move {
+                        let answer = self.read(&resource, &key).await;
+                        (key, answer)
+                    }
+                    .boxed(),
+                );
             }
         }
         let mut answers = futures_util::stream::iter(looks).buffer_unordered(IN_FLIGHT);
         while let Some((key, answer)) = answers.next().await {
             match answer {
-                Ok(Some(object)) => self.view.record(&key, &object),
-                Ok(None) => self.view.record_absent(&key),
-                Err(error) => tracing::debug!(object = %key, %error, "an object could not be read"),
+                Some(Ok(Some(object))) => self.view.record(&key, &object),
+                Some(Ok(None)) => self.view.record_absent(&key),
+                Some(Err(error)) => tracing::debug!(object = %key, %error, "an object could not be read"),
+                None => {}
             }
         }
     }
 
     /// Compares every applied object whose mark moved since it was last compared: one GET each. Returns the inventory with what
     /// autoscalers were found to govern.
-    async fn compare_suspects(&mut self, mut inventory: Inventory) -> Inventory {
+    async fn compare_suspects(&mut self, mut inventory: Arc<Inventory>, scope: &Scope) -> Arc<Inventory> {
         let mut suspects = Vec::new();
-        for (app, entry) in self.wanted.entries() {
+        let wanted = self.wanted.clone();
+        let entries: Vec<_> = match scope {
+            Scope::Everything => wanted.entries().collect(),
+            Scope::Apps(apps) => apps.iter().flat_map(|app| wanted.entries_of(app)).collect(),
+        };
+        for (app, entry) in entries {
             let key = &entry.object;
             let applied = inventory.get(app, key).filter(|owned| owned.applied == Some(entry.digest));
             let (Some(owned), Some((Observed::Present(present), Some(mark)))) = (applied, self.view.observed(key)) else { continue };
-            let known = self.comparisons.get(key).is_some_and(|known| known.mark == mark && known.digest == entry.digest);
-            if !known && !present.deleting && entry.policy.heal != Heal::None {
-                suspects.push((app.clone(), entry.clone(), owned.yielded.clone()));
+            if !present.deleting
+                && !self.under_way.is_busy(key)
+                && entry.policy.heal != Heal::None
+                && !self.comparisons.knows(entry, &owned.yielded, &mark)
+            {
+                suspects.push((app, entry, owned));
             }
         }
-        let looks = suspects.into_iter().filter_map(|(app, entry, yielded)| {
-            let resource = self.resource(&entry.object.kind, &entry.version)?.clone();
-            let (cluster, key) = (self.cluster.clone(), entry.object.clone());
-            Some(async move { (app, entry, yielded, cluster.get(&resource, &key).await) })
-        });
-        let answers: Vec<_> = futures_util::stream::iter(looks).buffer_unordered(IN_FLIGHT).collect().await;
-        for (app, entry, yielded, answer) in answers {
-            match answer {
-                Ok(Some(live)) => {
-                    self.view.record(&entry.object, &live);
-                    let yields = self.compare(&app, &entry, &yielded, &live);
-                    let kept = &mut inventory.entry(&app, &entry.object).kept;
-                    kept.retain(|path, _| agent_plan::kept_by(&live, path, agent_cluster::FIELD_MANAGER).is_some());
-                    if !yields.is_empty() {
-                        tracing::info!(%app, object = %entry.object, fields = ?yields, "left to an autoscaler");
-                        inventory.entry(&app, &entry.object).yielded.extend(yields);
+        let asked = suspects.len();
+        let (agent, shared, view) = (&*self, &*self.shared, &*self.view);
+        let looks = suspects.into_iter().filter_map(|(app, entry, owned)| {
+            let resource = agent.resource(&entry.object.kind, &entry.version)?;
+            // Boxed, as the compiler cannot see that the loop may move between threads with a stream of these in it.
+            Some(
+                async move {
+                    match agent.read(resource, &entry.object).await? {
+                        Ok(Some(live)) => {
+                            view.record(&entry.object, &live);
+                            Some((app, entry, compare(shared, app, entry, owned, &live)?))
+                        }
+                        Ok(None) => {
+                            view.record_absent(&entry.object);
+                            None
+                        }
+                        Err(error) => {
+                            tracing::debug!(object = %entry.object, %error, "an object could not be compared");
+                            None
+                        }
                     }
                 }
-                Ok(None) => self.view.record_absent(&entry.object),
-                Err(error) => tracing::debug!(object = %entry.object, %error, "an object could not be compared"),
+                .boxed(),
+            )
+        });
+        let looks: Vec<_> = looks.collect();
+        // Each answer is let go as soon as it was compared: after a restore there may be one for every object.
+        let found: Vec<_> = futures_util::stream::iter(looks).buffer_unordered(IN_FLIGHT).filter_map(std::future::ready).collect().await;
+        if found.len() < asked {
+            // Whatever could not be read is looked at again.
+            self.planned.doubt();
+        }
+        let mut changed = Vec::new();
+        for (app, entry, (compared, yields, kept)) in found {
+            if !yields.is_empty() {
+                tracing::info!(%app, object = %entry.object, fields = ?yields, "left to an autoscaler");
+            }
+            changed.push((app, &entry.object, yields, kept));
+            self.comparisons.insert(&entry.object, compared);
+        }
+        for (app, key, yields, kept) in changed {
+            let Some(owned) = inventory.get(app, key) else { continue };
+            if owned.kept != kept || !yields.is_subset(&owned.yielded) {
+                let owned = Arc::make_mut(&mut inventory).entry(app, key);
+                owned.kept = kept;
+                owned.yielded.extend(yields);
             }
         }
         inventory
     }
 
-    /// Compares one live object with what is wanted and remembers the outcome. Returns the fields that an autoscaler governs.
-    pub(crate) fn compare(
-        &mut self,
-        app: &AppName,
-        entry: &Entry,
-        yielded: &BTreeSet<String>,
-        live: &serde_json::Value,
-    ) -> BTreeSet<String> {
-        let wanted = match self.shared.ledger_object(app, entry) {
-            Ok(wanted) => wanted,
-            Err(reason) => {
-                tracing::warn!(%app, object = %entry.object, %reason, "the wanted content cannot be read");
-                return BTreeSet::new();
-            }
-        };
-        let ignore: BTreeSet<String> = entry.policy.ignore.union(yielded).cloned().collect();
-        let comparison = agent_plan::compare(&wanted, live, &ignore, agent_cluster::FIELD_MANAGER);
-        let mark = agent_plan::fingerprint(live);
-        self.comparisons.insert(entry.object.clone(), Compare { mark, digest: entry.digest, changes: comparison.changes });
-        comparison.yields
+    /// Remembers how an object compared that was applied just now.
+    pub(crate) fn compared(&mut self, key: &ObjectKey, compared: Compare) {
+        self.comparisons.insert(key, compared);
     }
 
-    fn decide(&mut self, inventory: &Inventory, now: Timestamp) -> Plan {
-        let mut objects = BTreeMap::new();
-        let mut kinds = Kinds::new();
-        for key in self.wanted.keys().chain(inventory.iter().map(|(_, key, _)| key)) {
-            if !kinds.contains_key(&key.kind) {
-                kinds.insert(key.kind.clone(), self.kind_state(&key.kind));
+    /// Writes down what was found as wanted, if it is time.
+    fn note_settled(&mut self, now: Timestamp) {
+        let inventory = self.shared.ledger().inventory().clone();
+        let nothing = BTreeSet::new();
+        let entries = self.wanted.entries().map(|(app, entry)| {
+            let owned = inventory.get(app, &entry.object);
+            (entry, owned.map_or(&nothing, |owned| &owned.yielded))
+        });
+        let at_once = *self.stopped.borrow();
+        let Some(settled) = self.comparisons.settled(now, at_once, entries) else { return };
+        if let Err(error) = self.shared.ledger().set_settled(&settled) {
+            tracing::warn!(%error, "what was found as wanted is read again at the next start");
+        }
+    }
+
+    /// What this turn looks at.
+    fn scope(&mut self, inventory: &Inventory, kinds: &Kinds, now: Timestamp) -> Scope {
+        let wanted = self.wanted.clone();
+        self.planned.scope(self.view.take_news(), wanted.index, kinds, now, |key| {
+            let mut apps = wanted.apps_of(key);
+            apps.extend(inventory.owner(key).map(|(app, _)| app.clone()));
+            apps
+        })
+    }
+
+    /// The objects that the apps of `scope` and those that they depend on ask about.
+    fn keys<'a>(&'a self, inventory: &'a Inventory, scope: &Scope) -> Vec<&'a ObjectKey> {
+        let owned = |app: &AppName| inventory.apps.get(app).into_iter().flat_map(|inventory| inventory.objects.keys());
+        match scope {
+            Scope::Everything => self.wanted.keys().chain(inventory.iter().map(|(_, key, _)| key)).collect(),
+            Scope::Apps(apps) => {
+                let needed = apps.iter().flat_map(|app| self.wanted.desired.apps.get(app)).flat_map(|app| &app.depends_on);
+                let all: BTreeSet<&AppName> = apps.iter().chain(needed).collect();
+                all.into_iter().flat_map(|app| self.wanted.keys_of(app).chain(owned(app))).collect()
             }
+        }
+    }
+
+    fn decide(&mut self, inventory: &Inventory, kinds: &Kinds, scope: &Scope, now: Timestamp) -> Plan {
+        let mut objects = BTreeMap::new();
+        for key in self.keys(inventory, scope) {
             if objects.contains_key(key) {
                 continue;
             }
             let observed = match self.view.observed(key) {
                 Some((Observed::Present(mut present), Some(mark))) => {
-                    if let Some(known) = self.comparisons.get(key).filter(|known| known.mark == mark) {
+                    if let Some(known) = self.comparisons.at(key, &mark) {
                         present.compared = Compared::With { digest: known.digest, changes: known.changes.clone() };
                     }
                     Observed::Present(present)
@@ -304,20 +460,27 @@ impl Agent {
             };
             objects.insert(key.clone(), observed);
         }
-        self.comparisons.retain(|key, _| objects.contains_key(key));
-        self.deletions.retain(|at| Duration::try_from(now.duration_since(*at)).is_ok_and(|age| age < Duration::from_secs(3600)));
+        if *scope == Scope::Everything {
+            self.comparisons.retain(|key| objects.contains_key(key));
+        }
+        // A clock that was set back makes none of them older.
+        self.deletions.retain(|at| Duration::try_from(now.duration_since(*at)).map_or(true, |age| age < Duration::from_secs(3600)));
         let prune = self.prune_permit(now);
-        plan(&Input {
+        let input = Input {
             now,
             desired: &self.wanted.desired,
             inventory,
             objects: &objects,
-            kinds: &kinds,
+            kinds,
             attempts: &self.attempts,
             guardrail: &self.guardrail,
             prune: &prune,
             deletions_last_hour: u32::try_from(self.deletions.len()).unwrap_or(u32::MAX),
-        })
+        };
+        match scope {
+            Scope::Everything => plan(&input),
+            Scope::Apps(apps) => plan_only(&input, apps),
+        }
     }
 
     fn kind_state(&self, kind: &GroupKind) -> KindState {
@@ -351,35 +514,46 @@ impl Agent {
             }
         }
         let wanted = self.wanted.clone();
-        self.attempts.retain(|app, object| wanted.desired.apps.contains_key(app) && wanted.entry(object).is_some());
+        self.attempts.retain(|app, object| wanted.desired.apps.contains_key(app) && wanted.names(object));
     }
 
-    async fn carry_out(&mut self, inventory: Inventory, plan: &Plan, steps: Vec<Step>) {
-        let mut execution = Execution { agent: self, inventory };
+    async fn carry_out(&mut self, inventory: Arc<Inventory>, plan: &Plan, steps: Vec<Step>) -> bool {
+        if *self.accounts != plan.accounts {
+            self.accounts = Arc::new(plan.accounts.clone());
+        }
+        let accounts = self.accounts.clone();
+        let mut execution = Execution { agent: self, inventory, accounts };
         for (app, app_plan) in &plan.apps {
             if let Some(release) = app_plan.completed {
                 tracing::info!(%app, release = %release.short(), "the release is applied");
-                execution.inventory.apps.entry(app.clone()).or_default().release = Some(release);
+                execution.book().apps.entry(app.clone()).or_default().release = Some(release);
+                execution.agent.attempts.completed(app);
             }
             if let Some(release) = app_plan.rolled_out {
                 tracing::info!(%app, release = %release.short(), "the release is rolled out, hooks included");
-                let hooks = &mut execution.inventory.apps.entry(app.clone()).or_default().hooks;
+                let hooks = &mut execution.book().apps.entry(app.clone()).or_default().hooks;
                 hooks.begin(release);
                 hooks.over = true;
             }
         }
-        execution.run(steps).await;
+        let writer = matches!(*execution.agent.role.borrow(), Some(Role::Writer));
+        let now = execution.agent.clock.now();
+        for (app, note) in plan.test_notes().filter(|_| writer) {
+            tracing::info!(%app, ?note, "the tests of the release");
+            execution.book().apps.entry(app.clone()).or_default().take_test_note(note, now);
+        }
+        execution.run(steps).await
     }
 
-    fn report(&self, plan: &Plan) {
-        let mut apps: BTreeMap<_, _> = plan.apps.iter().map(|(app, app_plan)| (app.clone(), app_plan.state.clone())).collect();
-        for (app, state) in &mut apps {
-            state.drift = self.attempts.drift(app);
+    fn report(&mut self, scope: &Scope, plan: &Plan) {
+        let mut plan = plan.apps.clone();
+        for (app, planned) in &mut plan {
+            planned.state.drift = self.attempts.drift(app);
         }
-        let settled = plan.apps.values().all(|app| app.state.wanted == app.state.applied && app.state.awaiting_approval.is_empty());
-        let applied = self.wanted.index.filter(|_| settled);
+        self.planned.take(scope, &plan);
+        let applied = self.wanted.index.filter(|_| self.planned.is_settled());
         self.shared.report(Status {
-            apps,
+            apps: self.planned.states().clone(),
             held: self.wanted.index,
             applied,
             role: self.role.borrow().clone(),
@@ -392,7 +566,26 @@ impl Agent {
     /// What the API server's answer to a write says about the rest of the world.
     pub(crate) fn learn_from(&mut self, error: &ClusterError) {
         if error.refusal() == Some(Refusal::KindNotServed) {
-            self.rediscover = true;
+            self.look_for_kinds();
+        }
+    }
+}
+
+/// A comparison, the fields that an autoscaler governs, and the dropped fields that are still kept there, with who keeps them.
+type Look = (Compare, BTreeSet<String>, BTreeMap<Vec<String>, String>);
+
+/// Compares one live object with what is wanted. `None` if what is wanted cannot be read.
+fn compare(shared: &Shared, app: &AppName, entry: &Entry, owned: &Owned, live: &serde_json::Value) -> Option<Look> {
+    match shared.ledger_object(app, entry) {
+        Ok(wanted) => {
+            let (compared, yields) = Compare::of(entry, &wanted, &owned.yielded, live);
+            let mut kept = owned.kept.clone();
+            kept.retain(|path, _| agent_plan::kept_by(live, path, agent_cluster::FIELD_MANAGER).is_some());
+            Some((compared, yields, kept))
+        }
+        Err(reason) => {
+            tracing::warn!(%app, object = %entry.object, %reason, "the wanted content cannot be read");
+            None
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The agent's configuration: flags over environment (`CAPSTAN_AGENT_*`) over a YAML file over defaults. Who turns what stands at each knob.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use agent_link::{HubAddress, InvalidAddress};
-use agent_plan::{Guardrail, InvalidKindPattern, KindPattern, Pattern};
+use agent_plan::{AccountRule, Guardrail, InvalidAccountPattern, InvalidKindPattern, KindPattern, Pattern};
 use clap::Args;
 use serde::Deserialize;
 use shared_daemon::{ConfigError, LogConfig, LogFormat, UnknownLogFormat, layered, read_config};
@@ -32,6 +33,10 @@ pub struct Flags {
     /// The namespace of the agent's own Secrets and Lease [default: capstan-system]. Turned by whoever installs it elsewhere.
     #[arg(long, env = "CAPSTAN_AGENT_NAMESPACE", global = true)]
     pub namespace: Option<String>,
+    /// The namespaces to keep, separated by commas [default: the whole cluster]. Turned by whoever installs the agent without rights on the
+    /// cluster: it then watches and writes in these alone, and is known by the uid of its own namespace.
+    #[arg(long, env = "CAPSTAN_AGENT_NAMESPACES", global = true, value_delimiter = ',', value_name = "NAMESPACE,…")]
+    pub namespaces: Option<Vec<String>>,
     /// A kubeconfig [default: the pod's service account]. Turned by whoever runs the agent outside of its cluster.
     #[arg(long, env = "CAPSTAN_AGENT_KUBECONFIG", global = true, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
@@ -74,6 +79,7 @@ const DEFAULT_LOG: &str = "info,kube_client=off";
 struct Settings {
     data_dir: Option<PathBuf>,
     namespace: Option<String>,
+    namespaces: Option<Vec<String>>,
     kubeconfig: Option<PathBuf>,
     guardrail: Option<PathBuf>,
     hub: Option<String>,
@@ -170,6 +176,28 @@ pub enum SettingsError {
         /// What is wrong.
         source: InvalidKindPattern,
     },
+    /// A service account in the guardrail.
+    #[error("the guardrail {path}: spec.impersonate: {source}")]
+    GuardrailAccount {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: InvalidAccountPattern,
+    },
+    /// A rule of the guardrail that is about no app, or lets its apps run as nobody.
+    #[error("the guardrail {path}: a rule of spec.impersonate needs apps, and serviceAccounts or agentsOwn: true")]
+    GuardrailRule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A namespace that the agent cannot be installed for.
+    #[error("namespaces: \"{namespace}\" {problem}")]
+    Namespaces {
+        /// What was read.
+        namespace: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
     /// The file is not a guardrail.
     #[error("{path} says apiVersion {api_version:?} and kind {kind:?}; a guardrail is capstan.dev/v1 and Guardrail")]
     NoGuardrail {
@@ -196,10 +224,11 @@ impl Flags {
         let enrolment = set(self.enrolment).or(file.enrolment).ok_or_else(|| given("enrolment", "enrolment", "CAPSTAN_AGENT_ENROLMENT"))?;
         let ca_pin = set(self.ca_pin).or(file.ca_pin);
         let namespace = layered(self.namespace, file.namespace, DEFAULT_NAMESPACE.to_owned());
-        let guardrail = match self.guardrail.or(file.guardrail) {
+        let mut guardrail = match self.guardrail.or(file.guardrail) {
             Some(path) => read_config::<GuardrailFile>(&path)?.into_guardrail(&path, &namespace)?,
             None => Guardrail::open(&namespace),
         };
+        guardrail.installed_for = installed_for(self.namespaces.or(file.namespaces), &namespace)?;
         Ok(ProcessConfig {
             agent: AgentConfig {
                 data_dir: layered(self.data_dir, file.data_dir, PathBuf::from(DEFAULT_DATA_DIR)),
@@ -243,7 +272,35 @@ struct GuardrailSpec {
     cluster_scoped: Option<Vec<String>>,
     kinds: Option<Vec<String>>,
     deny: Vec<String>,
+    secret_types: Option<BTreeSet<String>>,
+    deny_namespace_labels: Vec<String>,
+    impersonate: Option<Vec<AccountRuleFile>>,
     deletions_per_hour: Option<u32>,
+    crash_lines: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+struct AccountRuleFile {
+    apps: Vec<String>,
+    service_accounts: Vec<String>,
+    agents_own: bool,
+    only_in_accounts_namespace: bool,
+}
+
+impl AccountRuleFile {
+    fn into_rule(self, path: &Path) -> Result<AccountRule, SettingsError> {
+        if self.apps.is_empty() || (self.service_accounts.is_empty() && !self.agents_own) {
+            return Err(SettingsError::GuardrailRule { path: path.to_owned() });
+        }
+        let accounts = self.service_accounts.iter().map(|text| text.parse()).collect::<Result<_, _>>();
+        Ok(AccountRule {
+            apps: self.apps.into_iter().map(Pattern::new).collect(),
+            accounts: accounts.map_err(|source| SettingsError::GuardrailAccount { path: path.to_owned(), source })?,
+            agents_own: self.agents_own,
+            only_in_accounts_namespace: self.only_in_accounts_namespace,
+        })
+    }
 }
 
 impl GuardrailFile {
@@ -261,9 +318,37 @@ impl GuardrailFile {
             cluster_scoped: self.spec.cluster_scoped.map(|texts| kinds("spec.clusterScoped", texts)).transpose()?,
             kinds: self.spec.kinds.map(|texts| kinds("spec.kinds", texts)).transpose()?,
             deny: kinds("spec.deny", self.spec.deny)?,
+            secret_types: self.spec.secret_types,
+            deny_namespace_labels: self.spec.deny_namespace_labels.into_iter().map(Pattern::new).collect(),
+            impersonate: self
+                .spec
+                .impersonate
+                .map(|rules| rules.into_iter().map(|rule| rule.into_rule(path)).collect::<Result<_, _>>())
+                .transpose()?,
+            installed_for: None,
             deletions_per_hour: self.spec.deletions_per_hour,
+            crash_lines: self.spec.crash_lines.unwrap_or(true),
         })
     }
+}
+
+/// The namespaces that the agent is installed for; the whole cluster if `None`.
+fn installed_for(namespaces: Option<Vec<String>>, own: &str) -> Result<Option<BTreeSet<String>>, SettingsError> {
+    // An empty variable is what a manifest leaves behind whose value was taken out.
+    let named = namespaces.into_iter().flatten().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    let named: BTreeSet<String> = named.collect();
+    let is_name = |name: &str| name.len() <= 63 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    for name in &named {
+        let problem = if name == own {
+            "is the agent's own namespace, in which it writes nothing for a hub; install the agent in one of its own"
+        } else if !is_name(name) {
+            "is no namespace; write their names, separated by commas"
+        } else {
+            continue;
+        };
+        return Err(SettingsError::Namespaces { namespace: name.clone(), problem });
+    }
+    Ok((!named.is_empty()).then_some(named))
 }
 
 fn token(text: Option<String>, file: Option<PathBuf>) -> Result<Option<Token>, SettingsError> {

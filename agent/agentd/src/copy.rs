@@ -9,6 +9,7 @@ use agent_cluster::{ClusterError, SecretParts};
 use agent_ledger::{Mirror, MirrorError, MirrorFuture, Parts};
 use shared_model::{Digest, Timestamp};
 
+use crate::fault_point::FaultPoint;
 use crate::shared::Shared;
 
 /// The pause after a write that failed.
@@ -41,13 +42,23 @@ pub(crate) struct Copy {
     /// The digests of the parts as they were written last.
     written: BTreeMap<String, Digest>,
     contents: Option<BTreeSet<Digest>>,
+    /// The ledger's revision that was written last.
+    core: Option<(u64, u64)>,
     retry_at: Option<Timestamp>,
 }
 
 impl Copy {
     pub(crate) fn new(mirror: Arc<dyn Mirror>, found: &Parts) -> Self {
         let written = found.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
-        Self { mirror, written, contents: None, retry_at: None }
+        Self { mirror, written, contents: None, core: None, retry_at: None }
+    }
+
+    /// What was written may not be there any more: everything is written again.
+    pub(crate) fn doubt(&mut self) {
+        self.written.clear();
+        self.contents = None;
+        self.core = None;
+        self.retry_at = None;
     }
 
     pub(crate) fn retry_at(&self) -> Option<Timestamp> {
@@ -67,18 +78,30 @@ impl Copy {
     }
 
     async fn write(&mut self, shared: &Shared, contents: &BTreeSet<Digest>) -> Result<(), MirrorError> {
+        let revision = shared.ledger().core_revision();
+        if self.core == Some(revision) && self.contents.as_ref() == Some(contents) {
+            return Ok(());
+        }
         let mut parts = shared.ledger().core_parts();
         let mut prefixes = vec!["state-", "inventory-"];
-        if self.contents.as_ref() != Some(contents) {
-            let packed = shared.ledger().content_parts(contents);
+        let mut contents = Some(contents);
+        if let Some(wanted) = contents.filter(|wanted| self.contents.as_ref() != Some(*wanted)) {
+            let packed = shared.ledger().content_parts(wanted);
             match packed {
                 Ok(Some(packed)) => parts.extend(packed),
                 Ok(None) => {
                     tracing::warn!("the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub");
                 }
-                Err(error) => return Err(MirrorError { action: "written", detail: error.to_string() }),
+                // Another index came into force meanwhile, and its contents took the place of these. What the agent owns must not wait for
+                // them: they are written after the next turn, which reads that index.
+                Err(error) => {
+                    tracing::debug!(%error, "the contents are not copied now");
+                    contents = None;
+                }
             }
-            prefixes.push("content-");
+            if contents.is_some() {
+                prefixes.push("content-");
+            }
         }
         let stale: Vec<String> = self
             .written
@@ -89,7 +112,9 @@ impl Copy {
         let digests: BTreeMap<String, Digest> = parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
         parts.retain(|name, _| self.written.get(name) != digests.get(name));
         if !parts.is_empty() {
+            shared.points.pass(FaultPoint::CopyBehind);
             self.mirror.write(parts).await?;
+            shared.points.pass(FaultPoint::CopyWritten);
         }
         if !stale.is_empty() {
             self.mirror.remove(stale.clone()).await?;
@@ -98,7 +123,10 @@ impl Copy {
             self.written.remove(&name);
         }
         self.written.extend(digests);
-        self.contents = Some(contents.clone());
+        if let Some(contents) = contents {
+            self.contents = Some(contents.clone());
+        }
+        self.core = Some(revision);
         Ok(())
     }
 }

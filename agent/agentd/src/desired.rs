@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_cluster::HealthRules;
 use agent_ledger::Contents;
 use agent_plan::{Desired, DesiredApp};
 use shared_model::{AppName, Digest, ObjectKey, Reason, Severity};
-use shared_release::{Entry, IndexApp, Release, SUPPORTED_FEATURES, SignedIndex};
+use shared_release::{Entry, IndexApp, Release, SUPPORTED_FEATURES, SignedIndex, health_rule};
 
 /// The index in force with its releases.
 #[derive(Debug, Default)]
@@ -16,8 +17,11 @@ pub(crate) struct Wanted {
     pub(crate) desired: Desired,
     /// Everything that the index reaches: releases and objects.
     pub(crate) digests: BTreeSet<Digest>,
-    by_key: BTreeMap<ObjectKey, (AppName, Entry)>,
+    by_key: BTreeMap<ObjectKey, AppName>,
+    /// The apps of objects that several of them name.
+    named_by_several: BTreeMap<ObjectKey, BTreeSet<AppName>>,
     withdrawn: BTreeSet<ObjectKey>,
+    rules: HealthRules,
     incomplete: bool,
 }
 
@@ -52,12 +56,34 @@ impl Wanted {
         if let Ok(Some((digest, release))) = &release {
             self.digests.insert(*digest);
             self.digests.extend(release.entries.values().map(|entry| entry.digest));
-            for entry in release.entries.values() {
-                self.by_key.insert(entry.object.clone(), (name.clone(), entry.clone()));
+            // What a test needs is watched only while one is asked for: a chart with a test must not cost a watch of all pods.
+            let asleep = |entry: &&Entry| app.test.is_none() && entry.is_only_test();
+            for entry in release.entries.values().filter(|entry| !asleep(entry)) {
+                if let Some(other) = self.by_key.insert(entry.object.clone(), name.clone()) {
+                    self.named_by_several.entry(entry.object.clone()).or_default().extend([other, name.clone()]);
+                }
             }
         }
+        if let Ok(Some((_, release))) = &release
+            && !release.health.is_empty()
+        {
+            // What runs to an end is judged by its end.
+            let judged = release.entries.values().filter(|entry| entry.hook.is_none());
+            let rule = |entry: &Entry| {
+                Some((entry.object.clone(), Arc::new(health_rule(&release.health, &entry.object.kind)?.expressions.clone())))
+            };
+            self.rules.extend(judged.filter_map(rule));
+        }
         self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| withdrawal.object.clone()));
-        DesiredApp { release, withdrawals: app.withdrawals.clone(), approved: app.is_approved(name), depends_on: app.depends_on.clone() }
+        DesiredApp {
+            release,
+            withdrawals: app.withdrawals.clone(),
+            approved: app.is_approved(name),
+            depends_on: app.depends_on.clone(),
+            hold: app.hold.clone(),
+            service_account: app.service_account.clone(),
+            test: app.test.clone(),
+        }
     }
 
     fn read_release(&mut self, contents: &Contents, digest: &Digest) -> Result<Arc<Release>, Reason> {
@@ -75,18 +101,55 @@ impl Wanted {
         self.incomplete
     }
 
+    /// By which expressions apps judge their objects themselves.
+    pub(crate) fn rules(&self) -> &HealthRules {
+        &self.rules
+    }
+
     /// All objects that are wanted or withdrawn.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.by_key.keys().chain(&self.withdrawn)
     }
 
+    /// Whether the object is wanted or withdrawn.
+    pub(crate) fn names(&self, key: &ObjectKey) -> bool {
+        self.by_key.contains_key(key) || self.withdrawn.contains(key)
+    }
+
     /// The entries of all apps.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&AppName, &Entry)> {
-        self.by_key.values().map(|(app, entry)| (app, entry))
+        self.by_key.iter().filter_map(|(key, app)| Some((app, self.entry_of(app, key)?)))
+    }
+
+    /// The entries that `app` is the one to speak for.
+    pub(crate) fn entries_of<'a>(&'a self, app: &'a AppName) -> impl Iterator<Item = (&'a AppName, &'a Entry)> {
+        let keys = self.keys_of(app).filter(move |key| self.by_key.get(*key) == Some(app));
+        keys.filter_map(move |key| Some((app, self.entry_of(app, key)?)))
     }
 
     /// The entry that wants `key`.
     pub(crate) fn entry(&self, key: &ObjectKey) -> Option<&Entry> {
-        self.by_key.get(key).map(|(_, entry)| entry)
+        self.entry_of(self.by_key.get(key)?, key)
+    }
+
+    /// The apps that name `key`.
+    pub(crate) fn apps_of(&self, key: &ObjectKey) -> BTreeSet<AppName> {
+        match self.named_by_several.get(key) {
+            Some(apps) => apps.clone(),
+            None => self.by_key.get(key).cloned().into_iter().collect(),
+        }
+    }
+
+    /// What `app` wants to see: its objects and withdrawals.
+    pub(crate) fn keys_of(&self, app: &AppName) -> impl Iterator<Item = &ObjectKey> {
+        let app = self.desired.apps.get(app);
+        let release = app.and_then(|app| app.release.as_ref().ok()?.as_ref());
+        let withdrawn = app.into_iter().flat_map(|app| app.withdrawals.iter().map(|withdrawal| &withdrawal.object));
+        release.into_iter().flat_map(|(_, release)| release.entries.keys()).chain(withdrawn)
+    }
+
+    fn entry_of(&self, app: &AppName, key: &ObjectKey) -> Option<&Entry> {
+        let (_, release) = self.desired.apps.get(app)?.release.as_ref().ok()?.as_ref()?;
+        release.entries.get(key)
     }
 }

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::config::{AgentConfig, ProcessConfig};
 use crate::join::known_member;
 use crate::reach::Reach;
+use crate::rights;
 
 /// How long one hop may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,17 +39,18 @@ pub struct Finding {
 pub async fn examine(config: &ProcessConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut found = |hop, outcome: Result<String, String>| findings.push(Finding { hop, outcome });
-    let mut uid = None;
+    let (mut uid, mut reached) = (None, None);
     match Cluster::connect(&ClusterConfig { kubeconfig: config.kubeconfig.clone() }).await {
         Err(error) => found("api-server", Err(error.to_string())),
-        Ok(cluster) => match api_server(&cluster).await {
+        Ok(cluster) => match api_server(&cluster, &config.agent).await {
             Err(error) => found("api-server", Err(format!("{error}; check --kubeconfig, or the pod's network and service account"))),
             Ok((here, version)) => {
                 found("api-server", Ok(format!("Kubernetes {version}, cluster uid {here}")));
                 uid = Some(here);
                 let namespace = &config.agent.namespace;
-                found("secrets", rights(write_secret(&cluster, namespace).await, "secrets", namespace));
-                found("lease", rights(hold_lease(&cluster, namespace).await, "leases.coordination.k8s.io", namespace));
+                found("secrets", may_write(write_secret(&cluster, namespace).await, "secrets", namespace));
+                found("lease", may_write(hold_lease(&cluster, namespace).await, "leases.coordination.k8s.io", namespace));
+                reached = Some(cluster);
             }
         },
     }
@@ -65,6 +67,9 @@ pub async fn examine(config: &ProcessConfig) -> Vec<Finding> {
     );
     let ledger = ledger.ok();
     found("identity", identity(ledger.as_ref(), &config.agent, uid.as_ref()));
+    if let Some(cluster) = &reached {
+        found("rights", rights::examine(cluster, &config.agent, ledger.as_ref()).await);
+    }
     if let Some(ledger) = &ledger {
         found("mirror", mirror_size(ledger, &config.agent.data_dir));
     }
@@ -74,12 +79,20 @@ pub async fn examine(config: &ProcessConfig) -> Vec<Finding> {
     findings
 }
 
-async fn api_server(cluster: &Cluster) -> Result<(ClusterUid, String), ClusterError> {
-    let answers = async { Ok((cluster.uid().await?, cluster.version().await?)) };
+/// What tells this cluster from others: the uid of `kube-system`, or that of the agent's own namespace where it may look at no more.
+pub(crate) async fn identity_of(cluster: &Cluster, config: &AgentConfig) -> Result<ClusterUid, ClusterError> {
+    match config.guardrail.installed_for {
+        None => cluster.uid().await,
+        Some(_) => cluster.namespace_uid(&config.namespace).await,
+    }
+}
+
+async fn api_server(cluster: &Cluster, config: &AgentConfig) -> Result<(ClusterUid, String), ClusterError> {
+    let answers = async { Ok((identity_of(cluster, config).await?, cluster.version().await?)) };
     tokio::time::timeout(PATIENCE, answers).await.unwrap_or_else(|_| Err(ClusterError::Unreachable("no answer within 10 seconds".into())))
 }
 
-fn rights(outcome: Result<(), ClusterError>, what: &str, namespace: &str) -> Result<String, String> {
+fn may_write(outcome: Result<(), ClusterError>, what: &str, namespace: &str) -> Result<String, String> {
     match outcome {
         Ok(()) => Ok(format!("may write {what} in {namespace}")),
         Err(error) => {

@@ -1,61 +1,133 @@
 //! Carries out the steps of a plan, in their order, several of one order at once. The intent to create is on disk before the create, the
 //! uid right after.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use agent_cluster::{ClusterError, Refusal, Resource};
-use agent_plan::{HookRun, Inventory, Step, StepKind};
-use futures_util::StreamExt as _;
+use agent_cluster::{Cluster, ClusterError, Discovery, Refusal, Resource, View};
+use agent_plan::{Guardrail, HookRun, Inventory, Owned, Step, StepKind};
 use serde_json::Value;
-use shared_model::{Digest, Reason};
-use shared_release::Phase;
+use shared_model::{AppName, Digest, GroupKind, Reason, Scope, ServiceAccount, Severity};
+use shared_release::{Entry, Existing, Phase};
 
-use crate::agent::{Agent, IN_FLIGHT};
-use crate::shared::Part;
+use crate::agent::Agent;
+use crate::compared::Compare;
+use crate::fault_point::FaultPoint;
+use crate::shared::{Part, Shared};
+
+/// How long the uids of what was created may be in memory alone. Writing the inventory takes milliseconds, and a thousand objects a second
+/// come in; what is lost is applied again, which finds the object.
+const UID_LAG: Duration = Duration::from_secs(1);
 
 /// A plan under way.
 pub(crate) struct Execution<'a> {
     pub(crate) agent: &'a mut Agent,
-    pub(crate) inventory: Inventory,
+    pub(crate) inventory: Arc<Inventory>,
+    /// Whose rights each app is written with, as the plan says.
+    pub(crate) accounts: Arc<BTreeMap<AppName, Option<ServiceAccount>>>,
+}
+
+/// What carrying out a step needs, so that it can go on by itself.
+struct Hands {
+    cluster: Cluster,
+    guardrail: Guardrail,
+    discovery: Arc<Discovery>,
+    view: Arc<View>,
+    shared: Arc<Shared>,
+    accounts: Arc<BTreeMap<AppName, Option<ServiceAccount>>>,
 }
 
 /// What came of one step that talked to the API server.
-enum Outcome {
-    /// It is as it was answered now. `kept` are fields that were dropped and are there all the same.
-    Applied {
-        live: Value,
-        kept: Option<BTreeMap<Vec<String>, String>>,
-    },
+pub(crate) enum Outcome {
+    Applied(Landed),
+    /// The API server accepted a dry run of it.
+    Accepted,
     Deleted,
     /// It was deleted in order to be created again.
     Replaced,
     Failed(Failure),
 }
 
-enum Failure {
+/// What is kept of the answer to an apply. The answer itself is let go at once: thousands of them would be the agent's peak of memory.
+pub(crate) struct Landed {
+    uid: Option<String>,
+    compared: Compare,
+    /// Fields that an autoscaler governs.
+    yields: BTreeSet<String>,
+    /// All fields that were dropped, now or before, and are there all the same.
+    kept: BTreeMap<Vec<String>, String>,
+}
+
+impl Landed {
+    /// Takes in what the API server answered. `before` is what was there, if the apply could drop fields of it.
+    fn of(agent: &Hands, step: &Step, entry: &Entry, wanted: &Value, owned: &Owned, live: &Value, before: Option<&Value>) -> Self {
+        let (compared, yields) = Compare::of(entry, wanted, &owned.yielded, live);
+        let mut kept = owned.kept.clone();
+        kept.extend(before.map(|before| agent_plan::kept(before, live, agent_cluster::FIELD_MANAGER)).unwrap_or_default());
+        kept.retain(|path, _| agent_plan::kept_by(live, path, agent_cluster::FIELD_MANAGER).is_some());
+        agent.view.record(&step.object, live);
+        Self { uid: live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned), compared, yields, kept }
+    }
+}
+
+pub(crate) enum Failure {
     Cluster(ClusterError),
     Content(Reason),
 }
 
 impl Execution<'_> {
-    /// Carries out `steps`, which are sorted by order. A newer index, or the agent's end, ends it early.
-    pub(crate) async fn run(mut self, mut steps: Vec<Step>) {
+    /// The inventory, to be changed.
+    pub(crate) fn book(&mut self) -> &mut Inventory {
+        Arc::make_mut(&mut self.inventory)
+    }
+
+    /// Carries out `steps`, which are sorted by order. A newer index, or the agent's end, ends it early. Says whether anything was done or begun.
+    pub(crate) async fn run(mut self, mut steps: Vec<Step>) -> bool {
         let index = self.agent.shared.ledger().index().map(shared_release::SignedIndex::digest);
+        let hands = Arc::new(self.hands());
+        let mut progress = false;
         while let Some(order) = steps.first().map(|step| step.order) {
             let group = steps.iter().take_while(|step| step.order == order).count();
             let group: Vec<Step> = steps.drain(..group).collect();
             if !self.note_intents(&group) {
-                return;
+                return progress;
             }
-            self.carry_out(group).await;
-            if !self.save()
-                || self.agent.is_stopped()
-                || self.agent.shared.ledger().index().map(shared_release::SignedIndex::digest) != index
-            {
-                return;
+            progress |= self.carry_out(group, &hands, index).await;
+            if !self.save() || !self.may_go_on(index) {
+                return progress;
             }
+            self.pass(FaultPoint::OrderDurable);
         }
         self.save();
+        progress
+    }
+
+    /// Whether the plan is still one to be carried out, by this agent.
+    fn may_go_on(&self, index: Option<Digest>) -> bool {
+        let same = self.agent.shared.ledger().index().map(shared_release::SignedIndex::digest) == index;
+        same && !self.agent.is_stopped() && self.agent.is_writer()
+    }
+
+    /// Takes in a step that was answered after its turn.
+    pub(crate) fn take_late(mut self, step: &Step, outcome: Option<Outcome>) {
+        self.take(step, outcome);
+        self.save();
+    }
+
+    fn hands(&self) -> Hands {
+        Hands {
+            cluster: self.agent.cluster.clone(),
+            guardrail: self.agent.guardrail.clone(),
+            discovery: self.agent.discovery.clone(),
+            view: self.agent.view.clone(),
+            shared: self.agent.shared.clone(),
+            accounts: self.accounts.clone(),
+        }
+    }
+
+    fn pass(&self, point: FaultPoint) {
+        self.agent.shared.points.pass(point);
     }
 
     /// Does what needs no API server, and writes down what is about to be created.
@@ -64,68 +136,127 @@ impl Execution<'_> {
             match &step.kind {
                 StepKind::Apply { entry, .. } if !entry.is_claimed() => {}
                 StepKind::Apply { entry, .. } => {
-                    self.inventory.entry(&step.app, &step.object).stage = (entry.phase, entry.wave);
+                    let stage = (entry.phase, entry.wave);
+                    // A drifted object is in the book as it should be: nothing is written to heal it.
+                    if self.inventory.get(&step.app, &step.object).is_none_or(|owned| owned.stage != stage) {
+                        self.book().entry(&step.app, &step.object).stage = stage;
+                    }
                 }
                 StepKind::Adopt { from, uid } => {
                     let mut owned = from.as_ref().and_then(|app| self.inventory.get(app, &step.object).cloned()).unwrap_or_default();
                     if let Some(app) = from {
-                        self.inventory.forget(app, &step.object);
+                        self.book().forget(app, &step.object);
                     }
                     owned.uid = (!uid.is_empty()).then(|| uid.clone());
                     owned.applied = None;
-                    *self.inventory.entry(&step.app, &step.object) = owned;
+                    *self.book().entry(&step.app, &step.object) = owned;
                     tracing::info!(app = %step.app, object = %step.object, ?from, "taken over");
                 }
                 StepKind::Forget(cause) => {
-                    self.inventory.forget(&step.app, &step.object);
+                    self.book().forget(&step.app, &step.object);
                     tracing::info!(app = %step.app, object = %step.object, ?cause, "no longer owned");
                 }
-                StepKind::Finish => self.inventory.entry(&step.app, &step.object).finished = true,
+                StepKind::Finish => self.book().entry(&step.app, &step.object).finished = true,
                 StepKind::RunHook { entry, release, phase, over, .. } => {
-                    self.inventory.entry(&step.app, &step.object).stage = (*phase, entry.wave);
-                    *self.hook_run(step, *release, *phase) = HookRun { over: over.clone(), ..HookRun::default() };
+                    self.book().entry(&step.app, &step.object).stage = (*phase, entry.wave);
+                    let began = Some(self.agent.clock.now());
+                    *self.hook_run(step, *release, *phase) = HookRun { over: over.clone(), began, ..HookRun::default() };
                 }
                 StepKind::EndHook { release, phase, uid, end } => {
+                    let now = self.agent.clock.now();
                     // Seen before its apply was answered: nothing else made it since the run began.
                     let made = self.hook_run(step, *release, *phase).uid.is_none();
-                    let owned = self.inventory.entry(&step.app, &step.object);
+                    let owned = self.book().entry(&step.app, &step.object);
                     owned.uid = Some(uid.clone());
                     owned.hook |= made;
                     let run = self.hook_run(step, *release, *phase);
                     run.uid = Some(uid.clone());
                     run.end = Some(end.clone());
+                    run.ended = Some(now);
                     tracing::info!(app = %step.app, object = %step.object, ?phase, ?end, "a hook ended");
                 }
-                StepKind::Delete { .. } | StepKind::DeleteHook { .. } => {}
+                StepKind::Rehearse { .. } | StepKind::Delete { .. } | StepKind::DeleteHook { .. } => {}
             }
         }
-        self.save()
+        if group.iter().any(|step| matches!(step.kind, StepKind::EndHook { .. })) {
+            self.pass(FaultPoint::HookEnded);
+        }
+        let saved = self.save();
+        if saved && group.iter().any(|step| matches!(step.kind, StepKind::Apply { .. } | StepKind::RunHook { .. })) {
+            self.pass(FaultPoint::IntentDurable);
+        }
+        saved
     }
 
     fn hook_run(&mut self, step: &Step, release: Digest, phase: Phase) -> &mut HookRun {
-        self.inventory.apps.entry(step.app.clone()).or_default().hooks.entry(release, &step.object, phase)
+        self.book().apps.entry(step.app.clone()).or_default().run(release, &step.object, phase)
     }
 
-    async fn carry_out(&mut self, group: Vec<Step>) {
-        let now = self.agent.clock.now();
-        for step in &group {
-            match &step.kind {
-                StepKind::Apply { drift: Some(changes), .. } => self.agent.attempts.healing(&step.app, &step.object, changes, now),
-                StepKind::RunHook { again: true, .. } => self.agent.attempts.healing(&step.app, &step.object, &[], now),
-                _ => {}
+    /// Has the API server do one order's steps, as far as it answers. Says whether anything was done or begun.
+    async fn carry_out(&mut self, group: Vec<Step>, hands: &Arc<Hands>, index: Option<Digest>) -> bool {
+        let mut progress = false;
+        let mut waiting: BTreeMap<GroupKind, VecDeque<Step>> = BTreeMap::new();
+        for step in group {
+            if step.kind.asks_the_api_server() {
+                waiting.entry(step.object.kind.clone()).or_default().push_back(step);
+            } else {
+                progress = true;
             }
         }
-        let agent = &*self.agent;
-        let work = group.into_iter().filter(|step| step.kind.asks_the_api_server());
-        let outcomes: Vec<(Step, Outcome)> = futures_util::stream::iter(work.map(|step| async move {
-            let outcome = attempt(agent, &step).await.unwrap_or_else(Outcome::Failed);
-            (step, outcome)
-        }))
-        .buffer_unordered(IN_FLIGHT)
-        .collect()
-        .await;
-        for (step, outcome) in outcomes {
-            self.settle(&step, outcome);
+        let go = |step: &Step| {
+            let (hands, step) = (hands.clone(), step.clone());
+            async move { attempt(&hands, &step).await.unwrap_or_else(Outcome::Failed) }
+        };
+        let mut unanswered = self.agent.under_way.begin(&mut waiting, go);
+        progress |= unanswered > 0;
+        let mut durable = Instant::now();
+        while unanswered > 0 {
+            let Some((step, outcome)) = self.agent.under_way.next_soon().await else {
+                tracing::debug!(unanswered, "going on without them; they are taken in when they are answered");
+                break;
+            };
+            // An answer to a step of an earlier turn may come in here too; then this one's last is late in its place.
+            unanswered -= 1;
+            self.take(&step, outcome);
+            self.pass(FaultPoint::BetweenObjects);
+            if durable.elapsed() >= UID_LAG {
+                if !self.save() {
+                    break;
+                }
+                durable = Instant::now();
+            }
+            if self.may_go_on(index) {
+                unanswered += self.agent.under_way.begin(&mut waiting, go);
+            }
+        }
+        progress
+    }
+
+    fn take(&mut self, step: &Step, outcome: Option<Outcome>) {
+        let now = self.agent.clock.now();
+        match &step.kind {
+            StepKind::Apply { drift: Some(changes), .. } => self.agent.attempts.healing(&step.app, &step.object, changes, now),
+            StepKind::RunHook { again: true, .. } => self.agent.attempts.healing(&step.app, &step.object, &[], now),
+            _ => {}
+        }
+        if let (StepKind::RunHook { release, phase, over, .. }, Some(Outcome::Applied(landed))) = (&step.kind, &outcome)
+            && self.has_moved_on(step, release, *phase)
+        {
+            let owned = self.book().entry(&step.app, &step.object);
+            owned.hook |= landed.uid != *over;
+            owned.uid.clone_from(&landed.uid);
+            return;
+        }
+        let bug = || Reason::new(Severity::Error, "Bug", "BUG: an attempt panicked; it is tried again");
+        self.settle(step, outcome.unwrap_or_else(|| Outcome::Failed(Failure::Content(bug()))));
+    }
+
+    /// Whether the app is at another release's hooks by now, so that this one's run counts no more.
+    fn has_moved_on(&self, step: &Step, release: &Digest, phase: Phase) -> bool {
+        let Some(inventory) = self.inventory.apps.get(&step.app) else { return false };
+        match phase {
+            Phase::Test => inventory.tests.as_ref().is_none_or(|tests| tests.release != *release),
+            _ => inventory.hooks.release.is_some_and(|now| now != *release),
         }
     }
 
@@ -133,68 +264,71 @@ impl Execution<'_> {
         let now = self.agent.clock.now();
         let (app, object) = (&step.app, &step.object);
         match (outcome, &step.kind) {
-            (Outcome::Applied { live, .. }, StepKind::Apply { entry, .. }) if !entry.is_claimed() => {
-                self.agent.view.record(object, &live);
+            (Outcome::Applied(_), StepKind::Apply { entry, .. }) if !entry.is_claimed() => {
                 self.agent.attempts.succeeded(app, object, now);
                 tracing::info!(%app, %object, "made; it belongs to nobody");
             }
-            (Outcome::Applied { live, kept }, StepKind::Apply { entry, drift, .. }) => {
-                let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
-                let owned = self.inventory.entry(app, object);
-                owned.uid = uid;
+            (Outcome::Applied(landed), StepKind::Apply { entry, drift, .. }) => {
+                // Its intent is in the book since before it was asked; if it is not there any more, somebody else has the object by now.
+                let Some(before) = self.inventory.get(app, object).cloned() else { return };
+                let mut owned = before.clone();
+                owned.uid = landed.uid;
                 owned.applied = Some(entry.digest);
                 owned.finished = false;
                 owned.hook = false;
-                owned.kept.extend(kept.unwrap_or_default());
-                owned.kept.retain(|path, _| agent_plan::kept_by(&live, path, agent_cluster::FIELD_MANAGER).is_some());
-                let yielded = owned.yielded.clone();
-                self.agent.view.record(object, &live);
-                let yields = self.agent.compare(app, entry, &yielded, &live);
-                self.inventory.entry(app, object).yielded.extend(yields);
+                owned.kept = landed.kept;
+                owned.yielded.extend(landed.yields);
+                if owned != before {
+                    *self.book().entry(app, object) = owned;
+                }
+                self.agent.compared(object, landed.compared);
                 self.agent.attempts.succeeded(app, object, now);
                 let cause = if drift.is_some() { "healed" } else { "applied" };
                 self.agent.healed += u64::from(drift.is_some());
                 tracing::info!(%app, %object, cause, "applied");
             }
-            (Outcome::Applied { live, .. }, StepKind::RunHook { entry, release, phase, over, .. }) => {
-                let uid = live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned);
-                let owned = self.inventory.entry(app, object);
+            (Outcome::Applied(Landed { uid, .. }), StepKind::RunHook { entry, release, phase, over, .. }) => {
+                let owned = self.book().entry(app, object);
                 owned.hook |= uid != *over;
                 owned.uid.clone_from(&uid);
                 owned.applied = Some(entry.digest);
                 self.hook_run(step, *release, *phase).uid = uid;
-                self.agent.view.record(object, &live);
                 self.agent.attempts.succeeded(app, object, now);
                 tracing::info!(%app, %object, ?phase, "a hook runs");
             }
+            (Outcome::Accepted, StepKind::Rehearse { release, .. }) => self.agent.attempts.rehearsed(app, release, object),
             (Outcome::Deleted, StepKind::DeleteHook { ended, .. }) => {
-                if let Some((release, phase)) = ended {
-                    self.hook_run(step, *release, *phase).removed = true;
+                if let Some((release, phase)) = ended.filter(|(release, phase)| !self.has_moved_on(step, release, *phase)) {
+                    self.hook_run(step, release, phase).removed = true;
                 }
-                self.inventory.forget(app, object);
+                self.book().forget(app, object);
                 tracing::info!(%app, %object, ran = ended.is_some(), "a hook's object is deleted");
             }
             (Outcome::Deleted, _) => {
                 self.agent.deletions.push_back(now);
+                // If it is wanted again by now, that is new content and no drift, whatever the policy of drift.
+                if self.inventory.get(app, object).is_some() {
+                    self.book().entry(app, object).applied = None;
+                }
                 tracing::info!(%app, %object, "deleted");
             }
             (Outcome::Replaced, _) => {
                 self.agent.deletions.push_back(now);
-                self.inventory.entry(app, object).uid = None;
+                self.book().entry(app, object).uid = None;
                 tracing::info!(%app, %object, "deleted in order to be created again");
             }
             (Outcome::Failed(failure), _) => {
                 let reason = match failure {
                     Failure::Cluster(error) => {
                         self.agent.learn_from(&error);
-                        error.reason()
+                        error.reason_as(self.accounts.get(app).and_then(Option::as_ref))
                     }
                     Failure::Content(reason) => reason,
                 };
                 tracing::warn!(%app, %object, %reason, "a step failed");
                 self.agent.attempts.failed(app, object, reason, now);
             }
-            (Outcome::Applied { .. }, _) => {}
+            (Outcome::Applied(_) | Outcome::Accepted, _) => {}
         }
     }
 
@@ -214,13 +348,17 @@ impl Execution<'_> {
     }
 }
 
-async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
+async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
     // The plan has asked already. This is the last place before the API server, and nothing passes it.
-    agent.guardrail.permits(&step.object).map_err(Failure::Content)?;
+    let account = agent.accounts.get(&step.app).unwrap_or_else(|| unreachable!("BUG: the plan says whose rights each of its steps has"));
+    agent.guardrail.permits_account(&step.app, account.as_ref()).map_err(Failure::Content)?;
+    agent.guardrail.permits_for(&step.app, account.as_ref(), &step.object).map_err(Failure::Content)?;
+    // What is only read is read with the agent's own rights, as watches are.
+    let writer = agent.cluster.acting_as(account.as_ref());
     match &step.kind {
         StepKind::Apply { entry, drift, ignore } => {
             let resource = resource(agent, step, &entry.version)?;
-            let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
+            let wanted = content(agent, step, entry)?;
             let owned = agent.shared.ledger().inventory().get(&step.app, &step.object).cloned().unwrap_or_default();
             // New content may drop fields; what becomes of them shows only beside what was there before.
             let changes = drift.is_none() && owned.applied.is_some();
@@ -229,29 +367,46 @@ async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
                 false => None,
             };
             let prepared = agent_plan::prepare(&wanted, before.as_ref(), ignore, agent_cluster::FIELD_MANAGER);
-            match apply(agent, resource, step, &prepared).await {
+            match apply(&writer, resource, step, entry, &prepared).await {
                 Ok(live) => {
+                    agent.shared.points.pass(FaultPoint::ObjectApplied);
                     let before = before.filter(|_| changes);
-                    let kept = before.map(|before| agent_plan::kept(&before, &live, agent_cluster::FIELD_MANAGER));
-                    Ok(Outcome::Applied { live, kept })
+                    Ok(Outcome::Applied(Landed::of(agent, step, entry, &wanted, &owned, &live, before.as_ref())))
                 }
                 Err(error) if error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate => {
                     let Some(uid) = owned.uid else { return Err(Failure::Cluster(error)) };
-                    agent.cluster.delete(resource, &step.object, &uid).await.map_err(Failure::Cluster)?;
+                    writer.delete(resource, &step.object, &uid).await.map_err(Failure::Cluster)?;
+                    agent.shared.points.pass(FaultPoint::ObjectReplaced);
                     Ok(Outcome::Replaced)
                 }
                 Err(error) => Err(Failure::Cluster(error)),
             }
         }
+        StepKind::Rehearse { entry, .. } => {
+            let resource = resource(agent, step, &entry.version)?;
+            let wanted = content(agent, step, entry)?;
+            let before = match entry.policy.ignore.is_empty() {
+                true => None,
+                false => agent.cluster.get(resource, &step.object).await.map_err(Failure::Cluster)?,
+            };
+            let prepared = agent_plan::prepare(&wanted, before.as_ref(), &entry.policy.ignore, agent_cluster::FIELD_MANAGER);
+            match writer.rehearse(resource, &step.object, &prepared).await {
+                Err(error) if !(error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate) => Err(Failure::Cluster(error)),
+                _ => Ok(Outcome::Accepted),
+            }
+        }
         StepKind::RunHook { entry, .. } => {
             let resource = resource(agent, step, &entry.version)?;
-            let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
+            let wanted = content(agent, step, entry)?;
             let prepared = agent_plan::prepare(&wanted, None, &BTreeSet::new(), agent_cluster::FIELD_MANAGER);
-            let live = apply(agent, resource, step, &prepared).await.map_err(Failure::Cluster)?;
-            Ok(Outcome::Applied { live, kept: None })
+            let live = apply(&writer, resource, step, entry, &prepared).await.map_err(Failure::Cluster)?;
+            agent.shared.points.pass(FaultPoint::HookStarted);
+            Ok(Outcome::Applied(Landed::of(agent, step, entry, &wanted, &Owned::default(), &live, None)))
         }
         StepKind::Delete { uid } | StepKind::DeleteHook { uid, .. } => {
-            agent.cluster.delete(resource(agent, step, "")?, &step.object, uid).await.map_err(Failure::Cluster)?;
+            writer.delete(resource(agent, step, "")?, &step.object, uid).await.map_err(Failure::Cluster)?;
+            let is_hook = matches!(step.kind, StepKind::DeleteHook { .. });
+            agent.shared.points.pass(if is_hook { FaultPoint::HookDeleted } else { FaultPoint::ObjectDeleted });
             Ok(Outcome::Deleted)
         }
         StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish | StepKind::EndHook { .. } => {
@@ -260,19 +415,49 @@ async fn attempt(agent: &Agent, step: &Step) -> Result<Outcome, Failure> {
     }
 }
 
-/// Applies, and takes over what a tool that applied before us holds: only then does applying again remove what is not wanted any more.
-async fn apply(agent: &Agent, resource: &Resource, step: &Step, object: &Value) -> Result<Value, ClusterError> {
-    let live = agent.cluster.apply(resource, &step.object, object).await?;
-    let Some(fields) = agent_plan::take_over(&live, agent_cluster::FIELD_MANAGER) else { return Ok(live) };
-    agent.cluster.set_managed_fields(resource, &step.object, &live, &fields).await?;
-    tracing::info!(app = %step.app, object = %step.object, "took over the fields of the tool that applied it before");
-    agent.cluster.apply(resource, &step.object, object).await
+/// What the entry wants written, if the guardrail lets it be.
+fn content(agent: &Hands, step: &Step, entry: &Entry) -> Result<Value, Failure> {
+    let wanted = agent.shared.ledger_object(&step.app, entry).map_err(Failure::Content)?;
+    agent.guardrail.permits_content(&step.object, &wanted).map_err(Failure::Content)?;
+    Ok(wanted)
 }
 
-fn resource<'a>(agent: &'a Agent, step: &Step, version: &str) -> Result<&'a Resource, Failure> {
+/// Applies, and takes over what a tool that applied before us holds: only then does applying again remove what is not wanted any more.
+async fn apply(writer: &Cluster, resource: &Resource, step: &Step, entry: &Entry, object: &Value) -> Result<Value, ClusterError> {
+    if entry.policy.existing == Existing::Merge {
+        return writer.apply(resource, &step.object, object).await;
+    }
+    let live = match writer.apply(resource, &step.object, object).await {
+        // It may be refused for what that tool left beside it, or for what was filled in: a value beside our reference.
+        Err(error) if error.refusal() == Some(Refusal::Invalid) => {
+            let found = writer.get(resource, &step.object).await?;
+            let fields = found.as_ref().and_then(|found| agent_plan::make_way(object, found, agent_cluster::FIELD_MANAGER));
+            let (Some(found), Some(fields)) = (found, fields) else { return Err(error) };
+            writer.set_managed_fields(resource, &step.object, &found, &fields).await?;
+            tracing::info!(app = %step.app, object = %step.object, "took over the fields that stood in its way");
+            return writer.apply(resource, &step.object, object).await;
+        }
+        outcome => outcome?,
+    };
+    let Some(fields) = agent_plan::take_over(&live, agent_cluster::FIELD_MANAGER) else { return Ok(live) };
+    writer.set_managed_fields(resource, &step.object, &live, &fields).await?;
+    tracing::info!(app = %step.app, object = %step.object, "took over the fields of the tool that applied it before");
+    writer.apply(resource, &step.object, object).await
+}
+
+fn resource<'a>(agent: &'a Hands, step: &Step, version: &str) -> Result<&'a Resource, Failure> {
     let refused = || ClusterError::Refused {
         refusal: Refusal::KindNotServed,
         message: format!("the API server does not serve {}", step.object.kind),
     };
-    agent.discovery.resource(&step.object.kind, version).ok_or_else(|| Failure::Cluster(refused()))
+    let resource = agent.discovery.resource(&step.object.kind, version).ok_or_else(|| Failure::Cluster(refused()))?;
+    // A path that mixes both leads nowhere, or to something else than was judged.
+    let wrong = match (resource.scope, &step.object.namespace) {
+        (Scope::Cluster, Some(namespace)) => {
+            format!("is a kind of the cluster, and the object names the namespace {namespace}; take it out")
+        }
+        (Scope::Namespaced, None) => "is a kind of namespaces, and the object names none; set metadata.namespace, or the app's".to_owned(),
+        _ => return Ok(resource),
+    };
+    Err(Failure::Content(Reason::new(Severity::Error, "WrongScope", format!("{}: {} {wrong}", step.object, step.object.kind))))
 }

@@ -9,6 +9,7 @@ use agent_plan::{Standpoint, judge_index};
 use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, Reason, Severity, Timestamp};
 use shared_release::{AppKey, Index, Root, RootError, SignedFreshness, SignedIndex, SignedRoot};
 
+use crate::fault_point::FaultPoint;
 use crate::reach::Reach;
 use crate::shared::{Confirmed, Part, Shared};
 
@@ -78,11 +79,13 @@ impl Intake {
         let missing = reach.missing(self.shared.contents(), &index);
         let in_force = missing.is_empty();
         if newest.as_ref() != Some(signed) || (is_pending && in_force) {
+            self.shared.points.pass(FaultPoint::IndexJudged);
             let mut ledger = self.shared.ledger();
             let outcome =
                 if in_force { ledger.accept(signed.clone(), generation) } else { ledger.accept_pending(signed.clone(), generation) };
             drop(ledger);
             self.written(outcome)?;
+            self.shared.points.pass(FaultPoint::IndexDurable);
             tracing::info!(%generation, digest = %signed.digest().short(), missing = missing.len(), "index accepted");
             if in_force {
                 self.collect(&mut reach);
@@ -100,6 +103,7 @@ impl Intake {
         }
         let mut reach = self.shared.storing();
         self.written(self.shared.contents().write(contents))?;
+        self.shared.points.pass(FaultPoint::ContentsDurable);
         self.promote(&mut reach)?;
         // Also what was lost and is here again is worth a look.
         self.shared.nudge();
@@ -199,6 +203,7 @@ mod tests {
     use shared_release::{Entry, Freshness, IndexApp, Phase, Policy, Release, SigningKey};
 
     use super::*;
+    use crate::fault_point::FaultPoints;
 
     struct Door {
         intake: Intake,
@@ -212,7 +217,11 @@ mod tests {
         fn new() -> Self {
             let disk = tempfile::tempdir().expect("a directory");
             let ledger = Ledger::open(disk.path()).expect("opens").ledger;
-            let intake = Intake::new(Arc::new(Shared::new(ledger)), "gpu-a".parse().expect("valid"), "u-1".parse().expect("valid"));
+            let intake = Intake::new(
+                Arc::new(Shared::new(ledger, FaultPoints::default())),
+                "gpu-a".parse().expect("valid"),
+                "u-1".parse().expect("valid"),
+            );
             let key = SigningKey::from_seed([3; 32]);
             let root = Root { version: 1, epoch: Epoch(1), keys: vec![key.public()], authorities: Vec::new(), previous: None };
             intake.offer_root(&root.sign(&[&key])).expect("trusted");

@@ -20,7 +20,7 @@ use crate::join::{Member, become_member, known_member};
 use crate::memory::{Memory, MemoryError};
 use crate::observe::{LOOK_EVERY, Observer, Sight};
 use crate::site::AgentSite;
-use crate::{Running, Seat, set_going};
+use crate::{FaultPoints, Running, Seat, set_going};
 
 /// The pause before an API server that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
@@ -67,8 +67,8 @@ pub async fn run(config: AgentConfig, cluster: Cluster, shutdown: Shutdown) -> a
         name,
         guardrail: config.guardrail.clone(),
     };
-    let mut running = set_going(seat, start.memory, clock.clone());
-    let site = AgentSite::start(cluster, clock.clone(), running.intake.clone(), running.shared.clone());
+    let mut running = set_going(seat, start.memory, clock.clone(), FaultPoints::default());
+    let site = AgentSite::start(cluster, config.guardrail.clone(), clock.clone(), running.intake.clone(), running.shared.clone());
     let connection = Connection { config: &config, uid: &uid, clock: clock.clone(), site };
     let outcome = connection.keep(start.member, &mut running, &mut observer, &shutdown).await;
     tracing::info!("stopping");
@@ -81,7 +81,7 @@ pub async fn run(config: AgentConfig, cluster: Cluster, shutdown: Shutdown) -> a
 /// Everything before the loop, asked for until it is there.
 async fn prepare(config: &AgentConfig, cluster: &Cluster, observer: &Observer) -> anyhow::Result<Start> {
     let uid = loop {
-        match cluster.uid().await {
+        match crate::doctor::identity_of(cluster, config).await {
             Ok(uid) => break uid,
             Err(error @ ClusterError::Configuration(_)) => return Err(error.into()),
             Err(error) => wait_for(&observer.api_server, &error).await,

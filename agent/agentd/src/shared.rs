@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use agent_cluster::{Role, View};
 use agent_ledger::{Contents, Ledger, LedgerError};
@@ -10,8 +11,11 @@ use agent_plan::{TRACKING_ANNOTATION, Tracking};
 use serde_json::Value;
 use shared_model::{AppName, AppState, Digest, Reason, Severity, Timestamp};
 use shared_release::{Entry, decode_object};
+use shared_session::Nodes;
 use tokio::sync::{Notify, watch};
 
+use crate::agent::FRESH_FOR;
+use crate::fault_point::FaultPoints;
 use crate::reach::Reach;
 
 /// What the agent knows about itself and its apps.
@@ -59,6 +63,8 @@ pub(crate) struct Confirmed {
 
 pub(crate) struct Shared {
     pub(crate) view: Arc<View>,
+    /// Who stands at the fault points.
+    pub(crate) points: FaultPoints,
     ledger: Mutex<Ledger>,
     contents: Contents,
     storing: Mutex<Reach>,
@@ -66,20 +72,23 @@ pub(crate) struct Shared {
     lost: AtomicBool,
     status: watch::Sender<Status>,
     problems: watch::Sender<Problems>,
+    nodes: watch::Sender<Arc<Nodes>>,
     freshness: Mutex<Option<Confirmed>>,
     nudge: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(ledger: Ledger) -> Self {
+    pub(crate) fn new(ledger: Ledger, points: FaultPoints) -> Self {
         Self {
             view: Arc::default(),
+            points,
             contents: ledger.contents().clone(),
             ledger: Mutex::new(ledger),
             storing: Mutex::default(),
             lost: AtomicBool::default(),
             status: watch::Sender::default(),
             problems: watch::Sender::default(),
+            nodes: watch::Sender::default(),
             freshness: Mutex::default(),
             nudge: Notify::new(),
         }
@@ -159,7 +168,11 @@ impl Shared {
         }
         let before = freshness.replace(confirmed);
         drop(freshness);
-        if before.is_none_or(|before| before.index != confirmed.index) {
+        // After a silence deletions were held, which may go on now.
+        let after_silence = |before: &Confirmed| {
+            Duration::try_from(confirmed.received.duration_since(before.received)).is_ok_and(|silence| silence >= FRESH_FOR)
+        };
+        if before.is_none_or(|before| before.index != confirmed.index || after_silence(&before)) {
             self.nudge();
         }
         true
@@ -179,6 +192,23 @@ impl Shared {
             };
             changed
         });
+    }
+
+    /// Takes in what the nodes are. That they could not be asked once does not undo what was seen of them; that the agent may not ask does.
+    pub(crate) fn set_nodes(&self, nodes: Nodes) {
+        self.nodes.send_if_modified(|current| {
+            let is_outage = matches!(&nodes, Nodes::Unknown(reason) if reason.code != "Forbidden");
+            let changed = **current != nodes && !(is_outage && matches!(**current, Nodes::Seen(_)));
+            if changed {
+                *current = Arc::new(nodes);
+            }
+            changed
+        });
+    }
+
+    /// The cluster's nodes, and when they change.
+    pub(crate) fn nodes(&self) -> watch::Receiver<Arc<Nodes>> {
+        self.nodes.subscribe()
     }
 
     /// What does not work now, and when that changes.

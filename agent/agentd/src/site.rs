@@ -5,29 +5,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use agent_cluster::{Cluster, Role};
 use agent_ledger::{Certified, Identity, Ledger};
-use agent_link::{Later, Site};
-use agent_plan::KindState;
+use agent_link::{Later, LogSource, Site};
+use agent_plan::Guardrail;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use shared_identity::AgentCertificate;
 use shared_model::{AppName, Clock, Digest, Reason, Severity};
-use shared_release::{AppKey, Entry, Existing, Release, SUPPORTED_FEATURES, SignedFreshness, SignedIndex, SignedRoot};
-use shared_session::{ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, ObjectDiff, RootDocument, Secret, Verdict};
+use shared_release::{AppKey, SignedFreshness, SignedIndex, SignedRoot};
+use shared_session::{
+    Answer, ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, LogQuestion, Nodes, Question, RootDocument, Secret, Verdict,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::agent::IN_FLIGHT;
+use crate::facts::keep_nodes;
 use crate::intake::{Accepted, Intake};
+use crate::live::LiveView;
 use crate::shared::{Part, Problems, Shared, Status};
 
 /// What the link talks to.
 pub(crate) struct AgentSite {
-    cluster: Cluster,
     clock: Clock,
     intake: Intake,
+    live: LiveView,
     shared: Arc<Shared>,
     shown: Arc<Shown>,
-    follow: JoinHandle<()>,
+    tasks: [JoinHandle<()>; 2],
 }
 
 /// What is shown to the hub.
@@ -49,7 +51,7 @@ struct Durable {
 
 impl AgentSite {
     /// A site that shows the newest status from now on.
-    pub(crate) fn start(cluster: Cluster, clock: Clock, intake: Intake, shared: Arc<Shared>) -> Arc<Self> {
+    pub(crate) fn start(cluster: Cluster, guardrail: Guardrail, clock: Clock, intake: Intake, shared: Arc<Shared>) -> Arc<Self> {
         let status = shared_session::Status::new(ClusterFacts::default(), []);
         let shown = Arc::new(Shown {
             shared: shared.clone(),
@@ -59,8 +61,9 @@ impl AgentSite {
             durable: Mutex::default(),
         });
         shown.refresh_held();
-        let follow = tokio::spawn(follow(shown.clone()));
-        Arc::new(Self { cluster, clock, intake, shared, shown, follow })
+        let tasks = [tokio::spawn(follow(shown.clone())), tokio::spawn(keep_nodes(cluster.clone(), shared.clone()))];
+        let live = LiveView { cluster, guardrail, shared: shared.clone() };
+        Arc::new(Self { clock, intake, live, shared, shown, tasks })
     }
 
     /// Runs `work` on a thread that may block; what is held is up to date afterwards.
@@ -84,18 +87,30 @@ impl AgentSite {
 
 impl Drop for AgentSite {
     fn drop(&mut self) {
-        self.follow.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+/// What the hub is told of.
+#[derive(Clone, Default)]
+struct Sight {
+    status: Status,
+    problems: Problems,
+    nodes: Arc<Nodes>,
 }
 
 /// Translates each new status for as long as the agent lives. Work is proportional to the apps that changed.
 async fn follow(shown: Arc<Shown>) {
-    let (mut status, mut problems) = (shown.shared.status(), shown.shared.problems());
-    let mut before = (Status::default(), Problems::new());
+    let (mut status, mut problems, mut nodes) = (shown.shared.status(), shown.shared.problems(), shown.shared.nodes());
+    let mut before = Sight::default();
     loop {
-        let now = (status.borrow_and_update().clone(), problems.borrow_and_update().clone());
+        let now = Sight {
+            status: status.borrow_and_update().clone(),
+            problems: problems.borrow_and_update().clone(),
+            nodes: nodes.borrow_and_update().clone(),
+        };
         shown.refresh_held();
-        let next = translate((&before.0, &before.1), (&now.0, &now.1), &shown.status.borrow());
+        let next = translate(&before, &now, &shown.status.borrow());
         shown.status.send_if_modified(|current| {
             let changed = *current != next;
             *current = next;
@@ -105,6 +120,7 @@ async fn follow(shown: Arc<Shown>) {
         let alive = tokio::select! {
             changed = status.changed() => changed.is_ok(),
             changed = problems.changed() => changed.is_ok(),
+            changed = nodes.changed() => changed.is_ok(),
         };
         if !alive {
             return;
@@ -113,23 +129,20 @@ async fn follow(shown: Arc<Shown>) {
 }
 
 /// The status in the session's words.
-fn translate(before: (&Status, &Problems), now: (&Status, &Problems), shown: &shared_session::Status) -> shared_session::Status {
-    let facts = facts(now.0, now.1);
-    if facts != self::facts(before.0, before.1) {
-        return shared_session::Status::new(facts, now.0.apps.clone());
-    }
-    let mut next = shown.clone();
-    for name in before.0.apps.keys().filter(|name| !now.0.apps.contains_key(*name)) {
+fn translate(before: &Sight, now: &Sight, shown: &shared_session::Status) -> shared_session::Status {
+    let facts = facts(now);
+    let mut next = if facts == self::facts(before) { shown.clone() } else { shown.clone().with_facts(facts) };
+    for name in before.status.apps.keys().filter(|name| !now.status.apps.contains_key(*name)) {
         next = next.with(name.clone(), None);
     }
-    for (name, state) in now.0.apps.iter().filter(|(name, state)| before.0.apps.get(*name) != Some(*state)) {
+    for (name, state) in now.status.apps.iter().filter(|(name, state)| before.status.apps.get(*name) != Some(*state)) {
         next = next.with(name.clone(), Some(state.clone()));
     }
     next
 }
 
 /// The cluster's facts; what does not work in the agent itself stands among them as labels, so that it reaches the operator.
-fn facts(status: &Status, problems: &Problems) -> ClusterFacts {
+fn facts(Sight { status, problems, nodes }: &Sight) -> ClusterFacts {
     let mut labels = BTreeMap::new();
     if let Some(Role::Reader { holder }) = &status.role {
         labels.insert("agent.role".to_owned(), format!("reader: the lease is held by {holder}"));
@@ -146,7 +159,12 @@ fn facts(status: &Status, problems: &Problems) -> ClusterFacts {
         text.truncate(text.floor_char_boundary(shared_session::OBJECT_NAME_LIMIT));
         labels.insert(name.to_owned(), text);
     }
-    ClusterFacts { kubernetes: status.kubernetes.clone(), api_versions: BTreeSet::clone(&status.api_versions), labels }
+    ClusterFacts {
+        kubernetes: status.kubernetes.clone(),
+        api_versions: BTreeSet::clone(&status.api_versions),
+        labels,
+        nodes: Nodes::clone(nodes),
+    }
 }
 
 impl Shown {
@@ -271,8 +289,12 @@ impl Site for AgentSite {
         tracing::warn!(count = digests.len(), first, "the hub does not have contents that are needed here; they are asked for again");
     }
 
-    fn diff(&self, app: AppName) -> Later<'_, Result<Vec<ObjectDiff>, Reason>> {
-        Box::pin(async move { self.compare_app(app).await })
+    fn answer(&self, question: Question) -> Later<'_, Result<Answer, Reason>> {
+        Box::pin(self.live.answer(question))
+    }
+
+    fn read_log(&self, question: LogQuestion) -> Later<'_, Result<LogSource, Reason>> {
+        Box::pin(self.live.read_log(question))
     }
 
     fn certified<'a>(&'a self, certificate: &'a AgentCertificate) -> Later<'a, Result<(), Reason>> {
@@ -310,58 +332,4 @@ fn app_keys(keys: &KeySet) -> BTreeMap<AppName, AppKey> {
         }
     }
     taken
-}
-
-impl AgentSite {
-    /// Looks at every object of `app` right now.
-    async fn compare_app(&self, app: AppName) -> Result<Vec<ObjectDiff>, Reason> {
-        let name = app.clone();
-        let shared = self.shared.clone();
-        let release = self.blocking(move |_| wanted_release(&shared, &name)).await?;
-        let discovery = self.cluster.discover().await.map_err(|error| error.reason())?;
-        let looks = release.into_iter().flat_map(|release| release.entries.into_values()).map(|entry| {
-            let (app, discovery) = (&app, &discovery);
-            async move {
-                let missing = || ObjectDiff { object: entry.object.clone(), fields: Vec::new(), missing: true };
-                let Some(resource) = discovery.resource(&entry.object.kind, &entry.version) else {
-                    return match discovery.state(&entry.object.kind) {
-                        KindState::Unknown(reason) => Err(reason),
-                        KindState::NotServed | KindState::Served(_) => Ok(Some(missing())),
-                    };
-                };
-                match self.cluster.get(resource, &entry.object).await.map_err(|error| error.reason())? {
-                    None => Ok(Some(missing())),
-                    Some(live) => self.compare_object(app, &entry, &live),
-                }
-            }
-        });
-        let found: Vec<Result<Option<ObjectDiff>, Reason>> = futures_util::stream::iter(looks).buffered(IN_FLIGHT).collect().await;
-        found.into_iter().filter_map(Result::transpose).collect()
-    }
-
-    fn compare_object(&self, app: &AppName, entry: &Entry, live: &serde_json::Value) -> Result<Option<ObjectDiff>, Reason> {
-        if entry.policy.existing == Existing::IfNotPresent {
-            return Ok(None);
-        }
-        let wanted = self.shared.ledger_object(app, entry)?;
-        let mut ignore = entry.policy.ignore.clone();
-        if let Some(owned) = self.shared.ledger().inventory().get(app, &entry.object) {
-            ignore.extend(owned.yielded.iter().cloned());
-        }
-        let fields = agent_plan::compare(&wanted, live, &ignore, agent_cluster::FIELD_MANAGER).changes;
-        Ok((!fields.is_empty()).then(|| ObjectDiff { object: entry.object.clone(), fields, missing: false }))
-    }
-}
-
-/// The release of `app` that is in force; `None` when the app is leaving the cluster.
-fn wanted_release(shared: &Shared, app: &AppName) -> Result<Option<Release>, Reason> {
-    let unusable = |code, text: String| Reason::new(Severity::Error, code, text);
-    let index = shared.ledger().index().cloned();
-    let index = index.map(|signed| signed.read_own()).transpose().map_err(|error| unusable("ContentUnusable", error.to_string()))?;
-    let content = index.as_ref().and_then(|index| index.apps.get(app));
-    let content =
-        content.ok_or_else(|| unusable("NoSuchApp", format!("app {app} is not in the index that is in force in this cluster")))?;
-    let Some(digest) = &content.release else { return Ok(None) };
-    let bytes = shared.contents().read(digest).map_err(|error| unusable("ContentMissing", error.to_string()))?;
-    Release::decode(&bytes, SUPPORTED_FEATURES).map(Some).map_err(|error| unusable("ReleaseNotUnderstood", error.to_string()))
 }

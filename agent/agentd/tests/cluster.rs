@@ -2,14 +2,16 @@
 //! with a key of its own and hands them to the agent's door.
 
 mod bench;
+mod faults;
+mod health;
 
 use agent_plan::Pattern;
 use bench::{Bench, config_map, manifest};
-use e2e_cluster::{SharedControlPlane, require_control_plane};
+use e2e_cluster::{FAULT_ANNOTATION, SharedControlPlane, require_control_plane};
 use serde_json::json;
-use shared_model::{DriftKind, Health};
+use shared_model::{DriftKind, Health, TestOutcome};
 
-static PLANE: SharedControlPlane = SharedControlPlane::with_pods();
+pub(crate) static PLANE: SharedControlPlane = SharedControlPlane::with_pods();
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_applied_wave_by_wave_and_their_health_is_told() -> anyhow::Result<()> {
@@ -364,6 +366,75 @@ async fn hooks_run_to_their_end_around_a_release_and_again_for_the_next() -> any
     bench.wait_for(&["get", "job", "migrate", "-o", "jsonpath={.status.active}"], "1").await?;
     bench.end_job("migrate", "Succeeded").await?;
     bench.wait_for(&["get", "configmap", "settings", "-o", "jsonpath={.data.value}"], "2").await?;
+    Ok(())
+}
+
+/// A Pod that is a test, in its turn. It runs until it is told how it ends.
+fn test_pod(namespace: &str, name: &str, turn: i32) -> serde_json::Value {
+    let annotations = json!({"test/hook": "Test+BeforeHookCreation", "test/wave": turn.to_string(), FAULT_ANNOTATION: "never-ready"});
+    manifest(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: {namespace}, annotations: {annotations}}}\nspec: {{restartPolicy: Never, containers: [{{name: run, image: example.test/run:1}}]}}\n"
+    ))
+}
+
+/// The pod comes to its end: `succeeded` or `failed`.
+async fn end_pod(bench: &Bench<'_>, name: &str, fate: &str) -> anyhow::Result<()> {
+    bench.kubectl(&["annotate", "pod", name, "--overwrite", &format!("{FAULT_ANNOTATION}={fate}")]).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_run_when_they_are_asked_for_one_by_one_and_never_twice() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let bench = Bench::new(PLANE.get().await?).await?;
+    let namespace = bench.namespace.clone();
+    let release = |value: &str| {
+        let tests = [test_pod(&namespace, "probe", -1), test_pod(&namespace, "smoke", 0)];
+        [config_map(&namespace, "settings", value)].into_iter().chain(tests).collect::<Vec<_>>()
+    };
+    let pods = ["get", "pods", "-o", "jsonpath={.items[*].metadata.name}"];
+    let uid = ["get", "pod", "probe", "--ignore-not-found", "-o", "jsonpath={.metadata.uid}"];
+    let outcome = |apps: &std::collections::BTreeMap<String, shared_model::AppState>, request: &str| {
+        apps["web"].test.as_ref().filter(|test| test.request.as_str() == request).map(|test| test.outcome)
+    };
+    let agent = bench.start_agent().await?;
+    agent.publish(&[("web", release("1"))])?;
+    agent.wait(|apps| apps["web"].health == Health::Healthy && apps["web"].applied == apps["web"].wanted).await?;
+    assert_eq!(bench.kubectl(&pods).await?, "", "a deployment runs no tests");
+
+    // The first by weight runs alone, then the next; the app is as healthy as before, whatever they come to.
+    agent.publish_testing(&[("web", release("1"))], Some("r1"))?;
+    bench.wait_for(&pods, "probe").await?;
+    let first = bench.kubectl(&uid).await?;
+    agent.wait(|apps| outcome(apps, "r1") == Some(TestOutcome::Running)).await?;
+    end_pod(&bench, "probe", "succeeded").await?;
+    bench.wait_for(&pods, "probe smoke").await?;
+    end_pod(&bench, "smoke", "failed").await?;
+    let apps = agent.wait(|apps| outcome(apps, "r1") == Some(TestOutcome::Failed)).await?;
+    let test = apps["web"].test.as_ref().expect("told");
+    let results: Vec<_> = test.results.iter().map(|result| (result.object.name.as_str(), result.outcome)).collect();
+    assert_eq!(results, [("probe", TestOutcome::Succeeded), ("smoke", TestOutcome::Failed)]);
+    assert!(test.results[1].message.is_some(), "{test:?}");
+    assert!(test.results.iter().all(|result| result.began.is_some() && result.ended.is_some()), "{test:?}");
+    assert_eq!(apps["web"].health, Health::Healthy);
+
+    // What was run is not run again: not by another agent with an empty disk, and not although its pods are gone.
+    bench.kubectl(&["delete", "pod", "probe", "smoke", "--grace-period=0", "--force"]).await?;
+    agent.stop().await;
+    let agent = bench.start_agent_with_empty_disk().await?;
+    let apps = agent.wait(|apps| apps["web"].health == Health::Healthy && outcome(apps, "r1") == Some(TestOutcome::Failed)).await?;
+    assert_eq!(apps["web"].test.as_ref().map(|told| &told.results), Some(&test.results));
+    assert_eq!(bench.kubectl(&pods).await?, "");
+
+    // A newer request runs them anew; another release ends it, and what runs is left to run.
+    agent.publish_testing(&[("web", release("1"))], Some("r2"))?;
+    bench.wait_for(&pods, "probe").await?;
+    let second = bench.kubectl(&uid).await?;
+    assert_ne!(first, second);
+    agent.publish_testing(&[("web", release("1"))], Some("r3"))?;
+    bench.wait_until(&uid, |found| !found.is_empty() && found != second).await?;
+    agent.publish_testing(&[("web", release("2"))], None)?;
+    agent.wait(|apps| outcome(apps, "r3") == Some(TestOutcome::Cancelled)).await?;
+    assert_eq!(bench.kubectl(&pods).await?, "probe");
     Ok(())
 }
 

@@ -62,6 +62,19 @@ fn what_is_wrong_is_said_with_its_remedy() {
 }
 
 #[test]
+fn an_agent_is_for_the_whole_cluster_or_for_namespaces_that_are_not_its_own() {
+    let installed = |arguments: &[&str]| resolve(ADDRESSES, arguments).map(|config| config.agent.guardrail.installed_for);
+    assert_eq!(installed(&[]).expect("complete"), None);
+    assert_eq!(installed(&["--namespaces", ""]).expect("complete"), None, "an empty variable is none");
+    let two = installed(&["--namespaces", "team-b, team-a"]).expect("complete").expect("some");
+    assert_eq!(two.iter().map(String::as_str).collect::<Vec<_>>(), ["team-a", "team-b"]);
+    for (names, part) in [("team-a,capstan-system", "is the agent's own namespace"), ("team-*", "is no namespace")] {
+        let error = installed(&["--namespaces", names]).expect_err(part).to_string();
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+#[test]
 fn a_token_is_never_shown() {
     let config = resolve(ADDRESSES, &["--token", "canary-4711"]).expect("complete");
     assert!(!format!("{config:?}").contains("canary-4711"));
@@ -77,12 +90,18 @@ fn the_guardrail_is_read_whole_or_refused() {
             .map(|config| config.agent.guardrail)
             .map_err(|error| error.to_string())
     };
-    let spec = "spec: {namespaces: [\"team-*\"], deny: [\"*.rbac.authorization.k8s.io\"], deletionsPerHour: 5}\n";
+    let spec = "spec: {namespaces: [\"team-*\"], deny: [\"*.rbac.authorization.k8s.io\"], deletionsPerHour: 5, crashLines: false}\n";
     let guardrail = read(&format!("apiVersion: capstan.dev/v1\nkind: Guardrail\nmetadata: {{name: owner}}\n{spec}")).expect("a guardrail");
     assert_eq!((guardrail.own_namespace.as_str(), guardrail.deletions_per_hour, guardrail.deny.len()), (DEFAULT_NAMESPACE, Some(5), 1));
+    assert!(!guardrail.crash_lines, "lines of logs stay in the cluster where its owner says so");
     for (text, part) in [
         ("apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {deny: [secrets]}\n", "spec.deny: \"secrets\" names no kind"),
         ("apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {denied: []}\n", "unknown field `denied`"),
+        (
+            "apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {impersonate: [{apps: [a], serviceAccounts: [deployer]}]}\n",
+            "\"deployer\" names no service account; write NAMESPACE:NAME",
+        ),
+        ("apiVersion: capstan.dev/v1\nkind: Guardrail\nspec: {impersonate: [{apps: [a]}]}\n", "needs apps, and serviceAccounts"),
         ("apiVersion: capstan.dev/v1\nkind: App\n", "a guardrail is capstan.dev/v1 and Guardrail"),
     ] {
         let error = read(text).expect_err(part);

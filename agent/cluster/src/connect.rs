@@ -1,22 +1,24 @@
 //! The connection, and the requests that concern one object.
 
+use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use http::HeaderValue;
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
-use shared_model::{ClusterUid, ObjectKey};
+use shared_model::{ClusterUid, ObjectKey, ServiceAccount};
 
 use crate::discovery::{Discovery, Resource};
 use crate::error::ClusterError;
+use crate::pace::{AtOnce, Limits, Paced};
 use crate::request;
 
 /// The field manager of everything that Capstan applies.
 pub const FIELD_MANAGER: &str = "capstan";
 
-/// No single request but a watch takes longer: the API server's own limit is 60 seconds.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
+/// How often one request is sent at most when load is shed: with the pauses between them that is longer than anybody waits.
+const TRIES: usize = 8;
 
 /// How to reach the API server.
 #[derive(Debug, Clone, Default)]
@@ -25,15 +27,51 @@ pub struct ClusterConfig {
     pub kubeconfig: Option<PathBuf>,
 }
 
+/// Something that the API server may let somebody do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// The verb.
+    pub verb: &'static str,
+    /// The API group.
+    pub group: String,
+    /// The resource in plural.
+    pub resource: String,
+    /// The namespace; every one if `None`.
+    pub namespace: Option<String>,
+    /// The object's name; any if `None`.
+    pub name: Option<String>,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dot = if self.group.is_empty() { "" } else { "." };
+        write!(f, "{} {}{dot}{}", self.verb, self.resource, self.group)?;
+        match (&self.name, &self.namespace) {
+            (Some(name), Some(namespace)) => write!(f, " {namespace}/{name}"),
+            (None, Some(namespace)) => write!(f, " in {namespace}"),
+            (Some(name), None) => write!(f, " {name}"),
+            (None, None) => f.write_str(" in all namespaces"),
+        }
+    }
+}
+
 /// A connection to one cluster. Cheap to clone.
 #[derive(Clone)]
 pub struct Cluster {
     pub(crate) client: Client,
+    pub(crate) limits: Limits,
+    /// As whom requests are sent, if not as the agent itself.
+    acts_as: Option<HeaderValue>,
 }
 
 impl Cluster {
     /// Connects as `config` says. Makes no request yet.
     pub async fn connect(config: &ClusterConfig) -> Result<Self, ClusterError> {
+        Self::connect_with(config, Limits::default()).await
+    }
+
+    /// As [`Cluster::connect`], with other limits of time.
+    pub async fn connect_with(config: &ClusterConfig, limits: Limits) -> Result<Self, ClusterError> {
         let unusable = |error: &dyn std::error::Error| ClusterError::Configuration(error.to_string());
         let mut kube_config = match &config.kubeconfig {
             Some(path) => {
@@ -42,22 +80,75 @@ impl Cluster {
             }
             None => kube::Config::incluster().map_err(|error| unusable(&error))?,
         };
-        // A watch is silent for up to a minute between bookmarks; its own timeouts are in `watch`.
+        // kube would send these headers after ours, and the API server adds up the groups of both: a tenant would have them too.
+        let auth = &kube_config.auth_info;
+        if auth.impersonate.is_some() || auth.impersonate_groups.is_some() {
+            return Err(ClusterError::Configuration(
+                "the kubeconfig's user acts as somebody else (`as`, `as-groups`); give the agent an account of its own".to_owned(),
+            ));
+        }
+        // A watch is silent for up to a minute between bookmarks. How long to wait, and when to ask again, is decided in `pace` and `watch`:
+        // kube's own retries would hold up a whole turn for what may be one broken kind.
         kube_config.read_timeout = None;
+        kube_config.default_retry = false;
         let client = Client::try_from(kube_config).map_err(|error| unusable(&error))?;
-        Ok(Self { client })
+        Ok(Self::with_limits(client, limits))
     }
 
     /// Uses a client that was made elsewhere: an API server in memory is a service without a socket.
     pub fn with_client(client: Client) -> Self {
-        Self { client }
+        Self::with_limits(client, Limits::default())
+    }
+
+    fn with_limits(client: Client, limits: Limits) -> Self {
+        let namespace = client.default_namespace().to_owned();
+        Self { client: Client::new(Paced::new(client, limits), namespace), limits, acts_as: None }
+    }
+
+    /// The same connection, whose single requests are judged by the rights of `account`: the API server then knows its user and its groups, and
+    /// nothing of the agent's own rights counts. Without one, the agent itself. Watches are always the agent's.
+    pub fn acting_as(&self, account: Option<&ServiceAccount>) -> Self {
+        // A service account's groups follow from its name; naming them would need rights to impersonate groups.
+        let header = |account: &ServiceAccount| {
+            HeaderValue::from_str(&account.user())
+                .unwrap_or_else(|_| unreachable!("BUG: a service account's name has only letters, digits, '-', '.' and ':'"))
+        };
+        Self { acts_as: account.map(header), ..self.clone() }
+    }
+
+    /// How long things may take.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// The uid of the namespace `kube-system`, which is what a cluster is, whatever it is called.
     pub async fn uid(&self) -> Result<ClusterUid, ClusterError> {
-        let namespace = self.request(request::get("/api/v1/namespaces/kube-system", request::JSON)?).await?;
+        self.namespace_uid("kube-system").await
+    }
+
+    /// The uid of a namespace.
+    pub async fn namespace_uid(&self, name: &str) -> Result<ClusterUid, ClusterError> {
+        let namespace = self.request(request::get(&format!("/api/v1/namespaces/{name}"), request::JSON)?).await?;
         let uid = namespace.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-        uid.parse().map_err(|_| ClusterError::Unreadable(format!("the namespace kube-system has the uid {uid:?}")))
+        uid.parse().map_err(|_| ClusterError::Unreadable(format!("the namespace {name} has the uid {uid:?}")))
+    }
+
+    /// Of these rights, those that the agent itself does not have, as the API server says (`SelfSubjectAccessReview`, which anybody may ask).
+    pub async fn lacking(&self, rights: &[Right]) -> Result<Vec<Right>, ClusterError> {
+        let mut lacking = Vec::new();
+        for right in rights {
+            let Right { verb, group, resource, namespace, name } = right;
+            let review = json!({
+                "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}},
+            });
+            let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+            let answer = self.request(request::send(http::Method::POST, path, &review)?).await?;
+            if answer.pointer("/status/allowed").and_then(Value::as_bool) != Some(true) {
+                lacking.push(right.clone());
+            }
+        }
+        Ok(lacking)
     }
 
     /// The Kubernetes version: `v1.36.3`.
@@ -91,6 +182,12 @@ impl Cluster {
         self.request(request::apply(&path, object)?).await
     }
 
+    /// Asks whether applying the object would be accepted, admission included, without doing it.
+    pub async fn rehearse(&self, resource: &Resource, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict&dryRun=All", request::object(resource, key));
+        self.request(request::apply(&path, object)?).await.map(|_| ())
+    }
+
     /// Replaces the object's `managedFields` if it still is the one that `live` shows; a conflict otherwise.
     pub async fn set_managed_fields(&self, resource: &Resource, key: &ObjectKey, live: &Value, fields: &Value) -> Result<(), ClusterError> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", request::object(resource, key));
@@ -108,7 +205,7 @@ impl Cluster {
         let request = request::send(http::Method::DELETE, &request::object(resource, key), &body)?;
         match self.request(request).await {
             Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() || error.refusal() == Some(crate::Refusal::Conflict) => Ok(false),
+            Err(error) if error.is_not_found() || error.is_other_uid() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -120,8 +217,35 @@ impl Cluster {
         self.request(request::apply(&path, &namespace)?).await.map(|_| ())
     }
 
+    /// Sends a request and reads its answer. One that was refused because load is shed is sent again when the API server wants it: nothing
+    /// has been done about it.
     pub(crate) async fn request(&self, request: http::Request<Vec<u8>>) -> Result<Value, ClusterError> {
-        let answer = tokio::time::timeout(REQUEST_TIMEOUT, self.client.request::<Value>(request)).await;
-        Ok(answer.map_err(|_| ClusterError::Unreachable("no answer within 65 seconds".to_owned()))??)
+        let text = self.request_text(request).await?;
+        serde_json::from_str(&text).map_err(|error| ClusterError::Unreadable(error.to_string()))
+    }
+
+    /// As [`Cluster::request`], for an answer that is better not read as a whole.
+    pub(crate) async fn request_text(&self, request: http::Request<Vec<u8>>) -> Result<String, ClusterError> {
+        let Limits { read, write, wait, .. } = self.limits;
+        // Its turn, its answer, and the answer's body.
+        let limit = wait + if request.method() == http::Method::GET { read } else { write } + read;
+        let answer = tokio::time::timeout(limit, async {
+            let tries = if request.extensions().get::<AtOnce>().is_some() { 1 } else { TRIES };
+            for _ in 1..tries {
+                match self.send(request.clone()).await {
+                    Err(error) if error.is_shed_load() => {}
+                    answer => return answer,
+                }
+            }
+            self.send(request).await
+        });
+        answer.await.map_err(|_| ClusterError::Unreachable(format!("no whole answer within {} seconds", limit.as_secs())))?
+    }
+
+    async fn send(&self, mut request: http::Request<Vec<u8>>) -> Result<String, ClusterError> {
+        if let Some(user) = &self.acts_as {
+            request.headers_mut().insert("impersonate-user", user.clone());
+        }
+        Ok(self.client.request_text(request).await?)
     }
 }

@@ -1,6 +1,8 @@
 //! What the API server refuses, in words that say whose turn it is.
 
-use shared_model::{Reason, Severity};
+use shared_model::{Reason, ServiceAccount, Severity};
+
+use crate::pace::LeftAlone;
 
 /// Why a request did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +45,8 @@ pub enum Refusal {
     Invalid,
     /// An admission webhook said no.
     Denied,
+    /// An admission webhook that must be asked did not answer.
+    WebhookFailing,
     /// 410: the history is gone.
     Gone,
     /// 429.
@@ -71,12 +75,52 @@ impl ClusterError {
             Some(Refusal::Immutable) => (Severity::Error, "ImmutableField", "; undo the change, or let the object be recreated"),
             Some(Refusal::Invalid) => (Severity::Error, "Invalid", "; correct the manifest"),
             Some(Refusal::Denied) => (Severity::Error, "AdmissionDenied", "; satisfy the policy of that webhook"),
+            Some(Refusal::WebhookFailing) => {
+                (Severity::Error, "WebhookUnavailable", "; it is tried again, and that webhook needs its owner")
+            }
             Some(Refusal::Gone) => (Severity::Wait, "Gone", "; it is listed again"),
             Some(Refusal::Throttled) => (Severity::Wait, "Throttled", "; it is tried again later"),
             Some(Refusal::Failing) => (Severity::Error, "ApiServerFailing", "; it is tried again"),
             None => (Severity::Error, "ApiServerUnreachable", "; it is tried again"),
         };
         Reason::new(severity, code, format!("{self}{hint}"))
+    }
+
+    /// Whether the API server shed the request as load before it looked at it (`apiserver/pkg/server/filters`, `tooManyRequests`).
+    pub(crate) fn is_shed_load(&self) -> bool {
+        self.refusal() == Some(Refusal::Throttled)
+            && matches!(self, Self::Refused { message, .. } if message.starts_with("Too many requests"))
+    }
+
+    /// Whether an object was not deleted because it is another one than was meant.
+    pub(crate) fn is_other_uid(&self) -> bool {
+        self.refusal() == Some(Refusal::Conflict)
+            && matches!(self, Self::Refused { message, .. } if message.contains("UID in precondition") || message.contains("UID in the precondition"))
+    }
+
+    /// Whether nothing was heard of the API server, so that nobody knows what it did.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unreadable(_))
+    }
+
+    /// The reason that is shown for an object that was written as `account`, or with the agent's own rights.
+    pub fn reason_as(&self, account: Option<&ServiceAccount>) -> Reason {
+        let (Self::Refused { refusal: Refusal::Forbidden, message }, Some(account)) = (self, account) else { return self.reason() };
+        let (namespace, name) = (account.namespace(), account.name());
+        // A role that grants too much is answered with every right that is missing, a line each.
+        let message = message.lines().next().unwrap_or_default();
+        if message.contains("cannot impersonate") {
+            let hint = format!(
+                "give the agent's own service account the verb impersonate on serviceaccounts, resourceNames [{name}], in a Role of namespace {namespace}"
+            );
+            return Reason::new(Severity::Error, "ImpersonationForbidden", format!("{message}; {hint}"));
+        }
+        if !message.contains(&account.user()) {
+            return self.reason();
+        }
+        let hint =
+            format!("grant it this right in {namespace}, or take the object out of the app; the agent's own rights are not used for it");
+        Reason::new(Severity::Error, "Forbidden", format!("service account {account} may not do this: {message}; {hint}"))
     }
 
     /// Whether the object or its namespace is certainly not there.
@@ -90,6 +134,9 @@ impl From<kube::Error> for ClusterError {
         match error {
             kube::Error::Api(status) => {
                 Self::Refused { refusal: classify(status.code, &status.reason, &status.message), message: status.message }
+            }
+            kube::Error::Service(error) if error.is::<LeftAlone>() => {
+                Self::Refused { refusal: Refusal::Throttled, message: error.to_string() }
             }
             kube::Error::SerdeError(error) => Self::Unreadable(error.to_string()),
             kube::Error::FromUtf8(error) => Self::Unreadable(error.to_string()),
@@ -127,7 +174,7 @@ fn classify(code: u16, reason: &str, message: &str) -> Refusal {
         422 if message.contains("immutable") || message.contains("Forbidden: updates to") => Refusal::Immutable,
         429 => Refusal::Throttled,
         500 if message.contains("failed to create typed patch object") => Refusal::Invalid,
-        500 if reason == "InternalError" && message.contains("failed calling webhook") => Refusal::Denied,
+        500 if reason == "InternalError" && message.contains("failed calling webhook") => Refusal::WebhookFailing,
         500.. => Refusal::Failing,
         _ => Refusal::Invalid,
     }
@@ -159,10 +206,39 @@ mod tests {
                 "failed to create typed patch object (a/b; /v1, Kind=ConfigMap): .date: field not declared in schema",
                 Refusal::Invalid,
             ),
+            (
+                500,
+                "InternalError",
+                "Internal error occurred: failed calling webhook \"policy.example.com\": failed to call webhook: connection refused",
+                Refusal::WebhookFailing,
+            ),
             (503, "ServiceUnavailable", "the server is currently unable to handle the request", Refusal::Failing),
         ];
         for (code, reason, message, expected) in cases {
             assert_eq!(classify(code, reason, message), expected, "{message}");
         }
+    }
+
+    #[test]
+    fn a_refusal_names_whose_rights_are_missing() {
+        let account: ServiceAccount = "team-a:deployer".parse().expect("an account");
+        let refused = |message: &str| ClusterError::Refused { refusal: Refusal::Forbidden, message: message.to_owned() };
+        for (message, code, part) in [
+            (
+                "users \"system:serviceaccount:team-a:deployer\" is forbidden: User \"agent\" cannot impersonate resource \"serviceaccounts\"",
+                "ImpersonationForbidden",
+                "resourceNames [deployer], in a Role of namespace team-a",
+            ),
+            (
+                "configmaps \"a\" is forbidden: User \"system:serviceaccount:team-a:deployer\" cannot patch resource \"configmaps\"",
+                "Forbidden",
+                "service account team-a:deployer may not",
+            ),
+            ("configmaps \"a\" is forbidden: User \"agent\" cannot get resource", "Forbidden", "grant the agent's service account"),
+        ] {
+            let reason = refused(message).reason_as(Some(&account));
+            assert!(reason.code == code && reason.message.contains(part), "{reason}");
+        }
+        assert_eq!(refused("x").reason_as(None), refused("x").reason());
     }
 }

@@ -7,10 +7,14 @@ use shared_model::Timestamp;
 
 use crate::connect::Cluster;
 use crate::error::{ClusterError, Refusal};
+use crate::pace::AtOnce;
 use crate::request;
 
 /// How long a lease lasts without renewal: Kubernetes' leader election uses the same.
 const DURATION: Duration = Duration::from_secs(15);
+
+/// How long one question about the lease may take: with a pause of [`Lease::RENEW_EVERY`] two fit into its duration.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// What this agent may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,9 @@ pub struct Lease {
     name: String,
     me: String,
     seen: Option<(LeaseState, Timestamp)>,
+    /// The lease's newest version that was read or written.
+    version: u64,
+    rewound: bool,
 }
 
 impl Lease {
@@ -66,19 +73,43 @@ impl Lease {
             name: name.to_owned(),
             me: me.into(),
             seen: None,
+            version: 0,
+            rewound: false,
         }
     }
+
+    /// How long a lease lasts without renewal. Whoever could not renew it for so long must not write any more.
+    pub const DURATION: Duration = DURATION;
 
     /// How often to call [`Lease::hold`]: three times within the lease's duration.
     pub const RENEW_EVERY: Duration = Duration::from_secs(5);
 
+    /// Whether the lease was found older than it had been, since this was asked last: the API server's store was put back to an earlier state,
+    /// and nothing that was seen of the cluster may be so any more. Watches do not tell: one that goes on from a version that is not there yet
+    /// stays silent until it is.
+    pub fn take_rewound(&mut self) -> bool {
+        std::mem::take(&mut self.rewound)
+    }
+
+    /// Versions of one object only rise, and nobody puts it back but who restores the store behind the API server.
+    fn note_version(&mut self, lease: &Value) {
+        let version = lease.pointer("/metadata/resourceVersion").and_then(Value::as_str).and_then(|version| version.parse().ok());
+        if let Some(version) = version {
+            self.rewound |= version < self.version;
+            self.version = version;
+        }
+    }
+
     /// Takes or renews the lease if that is possible.
     pub async fn hold(&mut self, now: Timestamp) -> Result<Role, ClusterError> {
-        let found = match self.cluster.request(request::get(&self.path, request::JSON)?).await {
+        let found = match self.ask(request::get(&self.path, request::JSON)?).await {
             Ok(lease) => Some(lease),
             Err(error) if error.is_not_found() => None,
             Err(error) => return Err(error),
         };
+        if let Some(lease) = &found {
+            self.note_version(lease);
+        }
         let body = |version: Option<&Value>, transitions: i64| {
             json!({
                 "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
@@ -104,16 +135,19 @@ impl Lease {
                 request::send(http::Method::PUT, &self.path, &body(lease.pointer("/metadata/resourceVersion"), transitions))?
             }
         };
-        let answer = match self.cluster.request(request.clone()).await {
+        let answer = match self.ask(request.clone()).await {
             // A new cluster does not have the agent's namespace yet.
             Err(error) if error.is_not_found() => {
                 self.cluster.ensure_namespace(&self.namespace).await?;
-                self.cluster.request(request).await
+                self.ask(request).await
             }
             answer => answer,
         };
         match answer {
-            Ok(_) => Ok(Role::Writer),
+            Ok(lease) => {
+                self.note_version(&lease);
+                Ok(Role::Writer)
+            }
             Err(error) if error.refusal() == Some(Refusal::Conflict) => {
                 Ok(Role::Reader { holder: "another agent, which was faster".to_owned() })
             }
@@ -121,16 +155,24 @@ impl Lease {
         }
     }
 
+    /// Asks without waiting for a turn, and waits for an answer only as long as the lease gives.
+    async fn ask(&self, mut request: http::Request<Vec<u8>>) -> Result<Value, ClusterError> {
+        request.extensions_mut().insert(AtOnce);
+        let limit = ANSWER.min(self.cluster.limits.read);
+        let answer = tokio::time::timeout(limit, self.cluster.request(request)).await;
+        answer.map_err(|_| ClusterError::Unreachable(format!("no answer about the lease within {} ms", limit.as_millis())))?
+    }
+
     /// Gives the lease back, so that a successor need not wait.
     pub async fn release(&mut self, now: Timestamp) -> Result<(), ClusterError> {
-        let lease = self.cluster.request(request::get(&self.path, request::JSON)?).await?;
+        let lease = self.ask(request::get(&self.path, request::JSON)?).await?;
         if LeaseState::of(&lease).holder != self.me {
             return Ok(());
         }
         let mut released = lease;
         released["spec"]["holderIdentity"] = Value::String(String::new());
         released["spec"]["renewTime"] = Value::String(format!("{now:.6}"));
-        self.cluster.request(request::send(http::Method::PUT, &self.path, &released)?).await.map(|_| ())
+        self.ask(request::send(http::Method::PUT, &self.path, &released)?).await.map(|_| ())
     }
 }
 
@@ -144,6 +186,18 @@ impl LeaseState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_lease_that_is_older_than_it_was_tells_of_a_store_that_was_put_back() {
+        let config = kube::Config::new(http::Uri::from_static("http://127.0.0.1:9"));
+        let client = kube::Client::try_from(config).expect("nothing is asked yet");
+        let mut lease = Lease::new(Cluster::with_client(client), "capstan-system", "capstan-agent", "me");
+        let mut rewound = |version: &str| {
+            lease.note_version(&json!({"metadata": {"resourceVersion": version}}));
+            lease.take_rewound()
+        };
+        assert_eq!(["5", "5", "900", "12", "13"].map(&mut rewound), [false, false, false, true, false]);
+    }
 
     #[test]
     fn a_lease_changes_hands_only_when_its_holder_fell_silent() {

@@ -4,16 +4,25 @@
 mod connect;
 mod discovery;
 mod error;
+mod evidence;
+mod field;
 mod lease;
+mod listing;
+mod live;
+mod nodes;
+mod pace;
 mod request;
 mod secrets;
 mod view;
 mod watch;
 
-pub use connect::{Cluster, ClusterConfig, FIELD_MANAGER};
+pub use connect::{Cluster, ClusterConfig, FIELD_MANAGER, Right};
 pub use discovery::{Discovery, Resource};
 pub use error::{ClusterError, Refusal};
+pub use evidence::Finding;
 pub use lease::{Lease, LeaseState, Role};
+pub use live::LogOptions;
+pub use pace::Limits;
 pub use secrets::SecretParts;
-pub use view::{Mark, View};
+pub use view::{Ailing, HealthRules, Mark, News, View};
 pub use watch::Watches;

@@ -45,9 +45,13 @@ fn build(builder: http::request::Builder, body: Vec<u8>) -> Result<Request<Vec<u
     builder.body(body).map_err(|error| ClusterError::Unreadable(format!("BUG: a request could not be built: {error}")))
 }
 
-/// The path of a kind's objects in all namespaces.
-pub(crate) fn collection(resource: &Resource) -> String {
-    format!("{}/{}", version_path(resource), resource.plural)
+/// The path of a kind's objects in all namespaces, or in one.
+pub(crate) fn collection(resource: &Resource, namespace: Option<&str>) -> String {
+    let base = version_path(resource);
+    match namespace {
+        Some(namespace) => format!("{base}/namespaces/{}/{}", escape(namespace), resource.plural),
+        None => format!("{base}/{}", resource.plural),
+    }
 }
 
 /// The path of one object.
@@ -65,11 +69,20 @@ fn version_path(resource: &Resource) -> String {
 }
 
 /// Percent-encodes what may not stand in a path segment. Names of RBAC objects hold `:` and others, which may.
-fn escape(segment: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@!$&'()*+,;=".contains(&byte);
-    let mut escaped = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        if plain(byte) {
+pub(crate) fn escape(segment: &str) -> String {
+    encode(segment, b"-._~:@!$&'()*+,;=")
+}
+
+/// Percent-encodes the value of a query parameter.
+pub(crate) fn escape_value(value: &str) -> String {
+    encode(value, b"-._~:@!,")
+}
+
+/// Percent-encodes all but letters, digits and `plain`.
+fn encode(text: &str, plain: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || plain.contains(&byte) {
             escaped.push(char::from(byte));
         } else {
             escaped.push_str(&format!("%{byte:02X}"));

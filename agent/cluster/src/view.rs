@@ -1,13 +1,17 @@
 //! What the watches have seen of the objects that matter: a few words each, never a body.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agent_health::{Verdict, assess};
+use agent_health::{Verdict, assess, assess_by, may_tell_more};
 use agent_plan::{Compared, Observed, Present, TRACKING_ANNOTATION, Tracking, fingerprint};
 use serde_json::Value;
-use shared_model::{Digest, GroupKind, Health, ObjectKey, Reason, Severity};
-use tokio::sync::Notify;
+use shared_expression::HealthExpressions;
+use shared_model::{AppName, Digest, GroupKind, Health, ObjectKey, Reason, Severity};
+use tokio::sync::{Notify, watch};
+
+use crate::evidence::Finding;
+use crate::field::Field;
 
 /// The mark of an object's state: equal marks mean that nothing we own can have changed.
 pub type Mark = Digest;
@@ -17,17 +21,66 @@ pub type Mark = Digest;
 pub struct View {
     inner: Mutex<Inner>,
     changed: Notify,
+    doubts: watch::Sender<u64>,
 }
 
 #[derive(Default)]
 struct Inner {
     interest: BTreeSet<ObjectKey>,
-    kinds: BTreeMap<GroupKind, WatchState>,
+    fields: BTreeMap<Field, WatchState>,
     objects: BTreeMap<ObjectKey, Seen>,
     /// The last that was seen of objects that ran to an end and are gone since.
     ended: BTreeMap<ObjectKey, (String, Verdict)>,
     /// Keys that became interesting after their kind was listed: nothing is known of them until somebody looks.
     unchecked: BTreeSet<ObjectKey>,
+    /// For each field whose list is under way, what was taken in since it began: the list may be older than that.
+    listing: BTreeMap<Field, BTreeSet<ObjectKey>>,
+    /// Why all that was seen counts as out of date.
+    out_of_date: Option<Reason>,
+    /// A watched kind is not served any more in the version that was watched.
+    unserved: bool,
+    news: News,
+    /// Objects whose health their app judges itself.
+    rules: Arc<HealthRules>,
+    /// What was found out about objects that are not healthy.
+    findings: BTreeMap<ObjectKey, Finding>,
+}
+
+/// The expressions by which an app judges the health of its objects itself.
+pub type HealthRules = BTreeMap<ObjectKey, Arc<HealthExpressions>>;
+
+/// An object that is not healthy, and of which its pods may tell more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ailing {
+    /// Which object.
+    pub key: ObjectKey,
+    /// Its uid.
+    pub uid: String,
+    /// What it says itself.
+    pub verdict: Verdict,
+}
+
+/// What changed since somebody looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// These objects; none if nothing did.
+    Objects(BTreeSet<ObjectKey>),
+    /// More than can be named: a whole field came or went.
+    Everything,
+}
+
+impl Default for News {
+    fn default() -> Self {
+        Self::Objects(BTreeSet::new())
+    }
+}
+
+impl News {
+    fn add(&mut self, key: &ObjectKey) {
+        if let Self::Objects(keys) = self {
+            keys.insert(key.clone());
+        }
+    }
 }
 
 enum WatchState {
@@ -37,13 +90,40 @@ enum WatchState {
     Unknown(Reason),
 }
 
-struct Seen {
+/// What is kept of an object.
+pub(crate) struct Seen {
     uid: String,
     version: u64,
     mark: Mark,
-    tracking: Option<Tracking>,
+    tracking: Tracked,
     deleting: bool,
     verdict: Verdict,
+}
+
+/// The tracking annotation. Nearly all name the very object that they are on, which then need not be kept twice.
+#[derive(PartialEq, Eq)]
+enum Tracked {
+    Not,
+    Here(AppName),
+    Elsewhere(Box<Tracking>),
+}
+
+impl Tracked {
+    fn of(key: &ObjectKey, tracking: Option<Tracking>) -> Self {
+        match tracking {
+            None => Self::Not,
+            Some(Tracking { app, object }) if object == *key => Self::Here(app),
+            Some(tracking) => Self::Elsewhere(Box::new(tracking)),
+        }
+    }
+
+    fn tracking(&self, key: &ObjectKey) -> Option<Tracking> {
+        match self {
+            Self::Not => None,
+            Self::Here(app) => Some(Tracking { app: app.clone(), object: key.clone() }),
+            Self::Elsewhere(tracking) => Some(Tracking::clone(tracking)),
+        }
+    }
 }
 
 impl View {
@@ -57,6 +137,11 @@ impl View {
         self.changed.notify_one();
     }
 
+    /// What changed since this was asked last.
+    pub fn take_news(&self) -> News {
+        std::mem::take(&mut self.lock().news)
+    }
+
     /// Names the objects that matter from now on. Everything else is forgotten.
     pub fn set_interest(&self, interest: BTreeSet<ObjectKey>) {
         let mut inner = self.lock();
@@ -64,12 +149,59 @@ impl View {
         inner.objects.retain(|key, _| interest.contains(key));
         inner.unchecked.retain(|key| interest.contains(key));
         inner.ended.retain(|key, _| interest.contains(key));
+        inner.findings.retain(|key, _| interest.contains(key));
         for key in new {
-            if inner.kinds.contains_key(&key.kind) {
+            if inner.state(&key).is_some() {
                 inner.unchecked.insert(key);
             }
         }
         inner.interest = interest;
+    }
+
+    /// Names the objects whose health their app judges itself. What is known of one whose rule changed is looked at anew.
+    pub fn set_rules(&self, rules: HealthRules) {
+        let mut inner = self.lock();
+        if *inner.rules == rules {
+            return;
+        }
+        let before = std::mem::replace(&mut inner.rules, Arc::new(rules));
+        let now = inner.rules.clone();
+        let changed: Vec<ObjectKey> = inner.objects.keys().filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
+        inner.unchecked.extend(changed);
+        inner.news = News::Everything;
+        drop(inner);
+        self.notify();
+    }
+
+    /// The health of an object, by its app's expressions if there are some for it.
+    pub fn judge(&self, key: &ObjectKey, object: &Value) -> Verdict {
+        let rules = self.lock().rules.clone();
+        judge(&rules, key, object)
+    }
+
+    /// Whether an app judges objects of this kind itself, so that their bodies are needed.
+    pub(crate) fn judges(&self, kind: &GroupKind) -> bool {
+        self.lock().rules.keys().any(|key| key.kind == *kind)
+    }
+
+    /// The first `most` objects that are not healthy and of which their pods may tell more.
+    pub fn ailing(&self, most: usize) -> Vec<Ailing> {
+        let inner = self.lock();
+        let is_ailing =
+            |seen: &Seen| matches!(seen.verdict.health, Health::Progressing | Health::Waiting | Health::Degraded) && !seen.deleting;
+        let found = inner.objects.iter().filter(|(key, seen)| is_ailing(seen) && may_tell_more(&key.kind));
+        found.take(most).map(|(key, seen)| Ailing { key: key.clone(), uid: seen.uid.clone(), verdict: seen.verdict.clone() }).collect()
+    }
+
+    /// Takes in what was found out about an object. It counts as long as the object itself says what it said then.
+    pub fn explain(&self, key: &ObjectKey, finding: Finding) {
+        let mut inner = self.lock();
+        if inner.interest.contains(key) && inner.findings.get(key) != Some(&finding) {
+            inner.findings.insert(key.clone(), finding);
+            inner.news.add(key);
+            drop(inner);
+            self.notify();
+        }
     }
 
     /// The objects that no list has covered; look at each once and [`View::record`] or [`View::record_absent`] it.
@@ -80,7 +212,10 @@ impl View {
     /// What is known of `key`, with its mark; `None` if nothing yet. `compared` is filled in by the caller.
     pub fn observed(&self, key: &ObjectKey) -> Option<(Observed, Option<Mark>)> {
         let inner = self.lock();
-        match inner.kinds.get(&key.kind) {
+        if let Some(reason) = &inner.out_of_date {
+            return Some((Observed::Unknown(reason.clone()), None));
+        }
+        match inner.state(key) {
             None => return None,
             Some(WatchState::Unknown(reason)) => return Some((Observed::Unknown(reason.clone()), None)),
             Some(WatchState::Synced) => {}
@@ -94,9 +229,9 @@ impl View {
         };
         let present = Present {
             uid: seen.uid.clone(),
-            tracking: seen.tracking.clone(),
+            tracking: seen.tracking.tracking(key),
             deleting: seen.deleting,
-            verdict: seen.verdict.clone(),
+            verdict: inner.finding(key, seen).unwrap_or(&seen.verdict).clone(),
             compared: Compared::NotYet,
         };
         Some((Observed::Present(present), Some(seen.mark)))
@@ -114,33 +249,86 @@ impl View {
         let mut inner = self.lock();
         inner.unchecked.remove(key);
         inner.objects.remove(key);
+        inner.news.add(key);
         drop(inner);
         self.notify();
     }
 
-    /// The keys of `kind` that matter now; a list that starts now covers exactly these.
-    pub(crate) fn interest_in(&self, kind: &GroupKind) -> BTreeSet<ObjectKey> {
-        self.lock().interest.iter().filter(|key| key.kind == *kind).cloned().collect()
+    /// What was seen may not be how things are, whatever the watches say: each of them lists again, and until then its field is unknown.
+    pub fn doubt(&self) {
+        self.doubts.send_modify(|doubts| *doubts += 1);
+    }
+
+    /// How often there was doubt, and when there is doubt again.
+    pub fn doubts(&self) -> watch::Receiver<u64> {
+        self.doubts.subscribe()
+    }
+
+    /// All that was seen counts as out of date for this reason, or no longer does. Says whether that is news.
+    pub fn set_out_of_date(&self, reason: Option<Reason>) -> bool {
+        let mut inner = self.lock();
+        let news = inner.out_of_date.is_some() != reason.is_some();
+        inner.out_of_date = reason;
+        inner.news = News::Everything;
+        drop(inner);
+        if news {
+            self.notify();
+        }
+        news
+    }
+
+    /// Whether a watch found its kind not served since this was asked last; discovery is out of date then.
+    pub fn take_unserved(&self) -> bool {
+        std::mem::take(&mut self.lock().unserved)
+    }
+
+    /// The API server does not serve a kind in the version that is watched.
+    pub(crate) fn note_unserved(&self) {
+        self.lock().unserved = true;
+        self.notify();
+    }
+
+    /// By which expressions objects are judged now.
+    pub(crate) fn rules(&self) -> Arc<HealthRules> {
+        self.lock().rules.clone()
+    }
+
+    /// The keys in `field` that matter now; a list that starts now covers exactly these.
+    pub(crate) fn interest_in(&self, field: &Field) -> BTreeSet<ObjectKey> {
+        let mut inner = self.lock();
+        inner.listing.insert(field.clone(), BTreeSet::new());
+        inner.interest.iter().filter(|key| field.covers(key)).cloned().collect()
     }
 
     /// A complete list was taken: `covered` are the keys that mattered when it began, `found` those of them that are there.
-    pub(crate) fn listed(&self, kind: &GroupKind, covered: &BTreeSet<ObjectKey>, found: &BTreeMap<ObjectKey, Value>) {
+    pub(crate) fn listed(&self, field: &Field, covered: &BTreeSet<ObjectKey>, mut found: BTreeMap<ObjectKey, Seen>) {
         let mut inner = self.lock();
-        for key in covered {
+        let newer = inner.listing.remove(field).unwrap_or_default();
+        for key in covered.difference(&newer) {
             inner.unchecked.remove(key);
-            match found.get(key) {
-                Some(object) => {
-                    inner.take(key, object, true);
+            match found.remove(key) {
+                Some(seen) => {
+                    inner.take_seen(key, seen, true);
                 }
                 None => {
                     inner.objects.remove(key);
                 }
             }
         }
+        // What was taken in meanwhile may be older than the list as well, and then no event tells of it any more: one that the list does not
+        // have was made after it, or is gone since before it.
+        for key in newer.intersection(covered) {
+            match found.remove(key) {
+                Some(seen) => drop(inner.take_seen(key, seen, false)),
+                None if inner.objects.contains_key(key) => drop(inner.unchecked.insert(key.clone())),
+                None => {}
+            }
+        }
         // What became interesting while the list was under way is not covered by it.
-        let late: Vec<ObjectKey> = inner.interest.iter().filter(|key| key.kind == *kind && !covered.contains(*key)).cloned().collect();
+        let late: Vec<ObjectKey> = inner.interest.iter().filter(|key| field.covers(key) && !covered.contains(*key)).cloned().collect();
         inner.unchecked.extend(late);
-        inner.kinds.insert(kind.clone(), WatchState::Synced);
+        inner.fields.insert(field.clone(), WatchState::Synced);
+        inner.news = News::Everything;
         drop(inner);
         self.notify();
     }
@@ -159,38 +347,58 @@ impl View {
             if let Some(seen) = last.filter(|seen| is_end(&key.kind, &seen.verdict)) {
                 inner.ended.insert(key.clone(), (seen.uid, seen.verdict));
             }
+            inner.news.add(key);
             drop(inner);
             self.notify();
         }
     }
 
-    /// The kind cannot be observed at the moment.
-    pub(crate) fn lost(&self, kind: &GroupKind, reason: Reason) {
-        self.lock().kinds.insert(kind.clone(), WatchState::Unknown(reason));
+    /// The field cannot be observed at the moment.
+    pub(crate) fn lost(&self, field: &Field, reason: Reason) {
+        self.lock().set_field(field, WatchState::Unknown(reason));
         self.notify();
     }
 
     /// The watch goes on from where it was: what was seen is still true.
-    pub(crate) fn resumed(&self, kind: &GroupKind) {
+    pub(crate) fn resumed(&self, field: &Field) {
         let mut inner = self.lock();
-        if let Some(state @ WatchState::Unknown(_)) = inner.kinds.get_mut(kind) {
+        if let Some(state @ WatchState::Unknown(_)) = inner.fields.get_mut(field) {
             *state = WatchState::Synced;
+            inner.news = News::Everything;
             drop(inner);
             self.notify();
         }
     }
 
-    /// The kind is not watched any more.
-    pub(crate) fn dropped(&self, kind: &GroupKind) {
+    /// The field is not watched any more.
+    pub(crate) fn dropped(&self, field: &Field) {
         let mut inner = self.lock();
-        inner.kinds.remove(kind);
-        inner.objects.retain(|key, _| key.kind != *kind);
+        inner.fields.remove(field);
+        inner.objects.retain(|key, _| !field.covers(key));
+        inner.news = News::Everything;
     }
 
-    /// The kind begins to be watched: nothing is known of it yet.
-    pub(crate) fn begun(&self, kind: &GroupKind) {
-        let starting = Reason::new(Severity::Wait, "NotObserved", format!("the watch of {kind} is starting"));
-        self.lock().kinds.insert(kind.clone(), WatchState::Unknown(starting));
+    /// The field is not watched: each object that matters is looked at once. No effect on one that is looked at already.
+    pub(crate) fn looked_at(&self, field: &Field) {
+        if !self.lock().fields.contains_key(field) {
+            self.listed(field, &BTreeSet::new(), BTreeMap::new());
+        }
+    }
+
+    /// The field is outside of what the agent was installed for.
+    pub(crate) fn outside(&self, field: &Field) {
+        let message = format!("this agent is installed for some namespaces and does not see {}, which is in none", field.kind);
+        let reason = Reason::new(Severity::Error, "NotObservable", message);
+        let mut inner = self.lock();
+        if !inner.fields.contains_key(field) {
+            inner.set_field(field, WatchState::Unknown(reason));
+        }
+    }
+
+    /// The field begins to be watched: nothing is known of it yet.
+    pub(crate) fn begun(&self, field: &Field) {
+        let starting = Reason::new(Severity::Wait, "NotObserved", format!("the watch of {} is starting", field.kind));
+        self.lock().set_field(field, WatchState::Unknown(starting));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -199,25 +407,58 @@ impl View {
 }
 
 impl Inner {
-    /// Takes in an object. Says whether anything that we keep changed. After a restored etcd versions go backwards: a list is believed
-    /// whatever its versions (`authoritative`).
+    /// What is known of the field that an object is in.
+    fn state(&self, key: &ObjectKey) -> Option<&WatchState> {
+        Field::of(key).iter().find_map(|field| self.fields.get(field))
+    }
+
+    /// What was found out about an object, if it still says what it said then.
+    fn finding(&self, key: &ObjectKey, seen: &Seen) -> Option<&Verdict> {
+        let finding = self.findings.get(key).filter(|finding| finding.uid == seen.uid && finding.before == seen.verdict)?;
+        Some(&finding.after)
+    }
+
+    fn set_field(&mut self, field: &Field, state: WatchState) {
+        self.fields.insert(field.clone(), state);
+        self.news = News::Everything;
+    }
+
     fn take(&mut self, key: &ObjectKey, object: &Value, authoritative: bool) -> bool {
+        // What does not matter is not even read.
         if !self.interest.contains(key) {
             return false;
         }
-        let seen = Seen::of(object);
-        self.unchecked.remove(key);
-        match self.objects.get(key) {
+        for (_, taken) in self.listing.iter_mut().filter(|(field, _)| field.covers(key)) {
+            taken.insert(key.clone());
+        }
+        let rules = self.rules.clone();
+        self.take_seen(key, Seen::of(key, object, &rules), authoritative)
+    }
+
+    /// Takes in an object. Says whether anything that we keep changed. After a restored etcd versions go backwards: a list is believed
+    /// whatever its versions (`authoritative`).
+    fn take_seen(&mut self, key: &ObjectKey, seen: Seen, authoritative: bool) -> bool {
+        if !self.interest.contains(key) {
+            return false;
+        }
+        if self.unchecked.remove(key) {
+            self.news.add(key);
+        }
+        match self.objects.get_mut(key) {
             Some(known) if !authoritative && known.uid == seen.uid && known.version > seen.version => return false,
             Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.verdict == seen.verdict => {
                 let same = known.tracking == seen.tracking && known.deleting == seen.deleting;
-                self.objects.insert(key.clone(), seen);
+                *known = seen;
+                if !same {
+                    self.news.add(key);
+                }
                 return !same;
             }
             _ => {}
         }
         self.ended.remove(key);
         self.objects.insert(key.clone(), seen);
+        self.news.add(key);
         true
     }
 }
@@ -227,17 +468,58 @@ fn is_end(kind: &GroupKind, verdict: &Verdict) -> bool {
     kind.group == "batch" && kind.kind == "Job" && matches!(verdict.health, Health::Healthy | Health::Degraded)
 }
 
+fn judge(rules: &HealthRules, key: &ObjectKey, object: &Value) -> Verdict {
+    rules.get(key).map_or_else(|| assess(object), |expressions| assess_by(expressions, object))
+}
+
 impl Seen {
-    fn of(object: &Value) -> Self {
+    /// Reads an object.
+    pub(crate) fn of(key: &ObjectKey, object: &Value, rules: &HealthRules) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let annotation = object.pointer("/metadata/annotations").and_then(|map| map.get(TRACKING_ANNOTATION)).and_then(Value::as_str);
         Self {
             uid: text("/metadata/uid").to_owned(),
             version: text("/metadata/resourceVersion").parse().unwrap_or(0),
             mark: fingerprint(object),
-            tracking: annotation.and_then(Tracking::parse),
+            tracking: Tracked::of(key, annotation.and_then(Tracking::parse)),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            verdict: assess(object),
+            verdict: judge(rules, key, object),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), name)
+    }
+
+    fn object(name: &str, version: u64) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+            "name": name, "namespace": "web", "uid": format!("u-{name}"), "resourceVersion": version.to_string(),
+        }})
+    }
+
+    #[test]
+    fn what_was_read_while_a_list_was_under_way_and_is_not_in_it_is_looked_at_again() {
+        let view = View::default();
+        let field = Field::whole(&key("a").kind);
+        view.set_interest([key("read"), key("listed"), key("missing")].into());
+        view.begun(&field);
+        let covered = view.interest_in(&field);
+        // Read before somebody deleted it, and listed after that: no event will tell.
+        view.record(&key("read"), &object("read", 5));
+        let seen = Seen::of(&key("listed"), &object("listed", 6), &HealthRules::default());
+        view.listed(&field, &covered, [(key("listed"), seen)].into());
+        assert_eq!(view.unchecked(), [key("read")]);
+        assert!(view.observed(&key("read")).is_none());
+        view.record_absent(&key("read"));
+        assert!(matches!(view.observed(&key("read")), Some((Observed::Absent, None))));
+        assert!(matches!(view.observed(&key("listed")), Some((Observed::Present(_), Some(_)))));
+        assert!(matches!(view.observed(&key("missing")), Some((Observed::Absent, None))));
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use crate::Verdict;
 use crate::condition::{condition, text};
-use crate::{Health, Verdict};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);
@@ -14,7 +14,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         }
         "Initialized" | "Succeeded" => Verdict::HEALTHY,
         "Failed" => Verdict::degraded("CanaryFailed", message),
-        "Waiting" | "WaitingPromotion" => Verdict::new(Health::Waiting, "CanaryWaits", message),
+        "Waiting" | "WaitingPromotion" => Verdict::waiting("CanaryWaits", message),
         phase => Verdict::progressing("CanaryProgressing", format!("{phase} {message}").trim().to_owned()),
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::Verdict;
+use crate::scarcity::exceeded_quota;
 
 /// One condition.
 pub(crate) struct Condition<'a> {
@@ -61,6 +62,14 @@ pub(crate) fn condition_or_degraded(object: &Value, kind: &str, code: &str) -> V
         "True" => Verdict::HEALTHY,
         "False" => Verdict::degraded(code, found.text()),
         _ => Verdict::progressing(code, found.text()),
+    }
+}
+
+/// What a condition ReplicaFailure says: a quota is waited for, anything else has failed.
+pub(crate) fn replica_failure(failure: &Condition<'_>) -> Verdict {
+    match exceeded_quota(failure.message) {
+        Some(quota) => Verdict::waiting("QuotaExceeded", quota),
+        None => Verdict::degraded("ReplicaFailure", failure.text()),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Deployment: rolled out when the newest template runs in all replicas and those are available.
+//! Deployment: rolled out when the newest template runs in all replicas and those are available (Argo CD and kstatus agree). What a quota holds
+//! back waits until the deployment's own deadline (progressDeadlineSeconds) has passed.
 
 use serde_json::Value;
 
-use crate::condition::condition;
+use crate::condition::{condition, replica_failure};
 use crate::{Verdict, behind_generation, integer};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
@@ -16,7 +17,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         return Verdict::degraded("ProgressDeadlineExceeded", progressing.message);
     }
     if let Some(failure) = condition(object, "ReplicaFailure").filter(|c| c.is_true()) {
-        return Verdict::degraded("ReplicaFailure", failure.text());
+        return replica_failure(&failure);
     }
     let wanted = integer(object, "/spec/replicas", 1);
     let [replicas, updated, available] =

@@ -4,15 +4,13 @@
 use serde_json::Value;
 
 use crate::condition::{condition, text};
-use crate::{Verdict, behind_generation, integer};
+use crate::{Verdict, behind_generation_if_told, integer};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     if let Some(stopped) = condition(object, "Stopped").filter(|c| c.is_true()) {
         return Verdict::suspended("Stopped", stopped.text());
     }
-    if object.pointer("/status/observedGeneration").is_some()
-        && let Some(verdict) = behind_generation(object)
-    {
+    if let Some(verdict) = behind_generation_if_told(object) {
         return verdict;
     }
     let model = object.pointer("/status/modelStatus").unwrap_or(&Value::Null);

@@ -1,8 +1,10 @@
-//! Job: complete or failed; a suspended one is held on purpose (by a person or by a queue such as Kueue).
+//! Job: complete or failed (Argo CD and kstatus agree). A suspended one is held on purpose by a person, and waits when Kueue holds it. Its own
+//! deadlines are activeDeadlineSeconds and backoffLimit.
 
 use serde_json::Value;
 
 use crate::condition::condition;
+use crate::queue::suspended_or_queued;
 use crate::{Verdict, integer};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
@@ -13,7 +15,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         return Verdict::HEALTHY;
     }
     if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
-        return Verdict::suspended("JobSuspended", "the job is suspended (spec.suspend)");
+        return suspended_or_queued(object);
     }
     let [active, succeeded] = ["active", "succeeded"].map(|name| integer(object, &format!("/status/{name}"), 0));
     let completions = integer(object, "/spec/completions", 1);

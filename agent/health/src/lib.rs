@@ -1,50 +1,78 @@
-//! Health of Kubernetes objects, one file per kind. A verdict is a function of the object alone; which objects matter, and what a bad one
-//! holds up, is decided by `agent/plan`.
+//! Health of Kubernetes objects, one file per kind; kinds that share their status share a file. A verdict is a function of the object alone
+//! ([`assess`]), by its kind's rule or by the app's own expressions ([`assess_by`]); with what was found beside a bad one it becomes a cause
+//! ([`explain`]). Which objects matter, and what a bad one holds up, is decided by `agent/plan`.
 //!
 //! Rules: Argo CD's and kstatus's where both agree (`gitops-engine/pkg/health`, `cli-utils/pkg/kstatus`); where they do not, the file says
 //! which is taken and why.
 
+mod analysis_run;
 mod api_service;
 mod argo_application;
-mod argo_rollout;
-mod argo_workflow;
 mod canary;
-mod cert_manager;
+mod cause;
+mod certificate;
+mod certificate_signing_request;
+mod cluster_policy;
 mod condition;
 mod cron_job;
+mod cron_workflow;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
+mod experiment;
+mod expressions;
+mod external_secret;
+mod flow_schema;
 mod flux;
 mod gateway;
+mod gateway_class;
 mod generic;
 mod horizontal_pod_autoscaler;
 mod inference_service;
+mod issuer;
 mod job;
 mod job_set;
 mod knative;
-mod kueue;
+mod knative_service;
+mod kueue_queue;
 mod leader_worker_set;
 mod llm_inference_service;
+mod masking;
 mod namespace;
 mod notebook;
-mod nvidia;
+mod nvidia_driver;
+mod persistent_volume;
 mod persistent_volume_claim;
 mod pod;
 mod pod_disruption_budget;
+mod pod_group;
 mod queue;
 mod ray_cluster;
 mod ray_job;
 mod ray_service;
 mod replica_set;
+mod replication_controller;
+mod resource_claim;
+mod rollout;
+mod route;
+mod scaled_object;
+mod scarcity;
 mod sealed_secret;
+mod secret_store;
 mod service;
 mod stateful_set;
 mod train_job;
 mod training_job;
-mod volcano;
+mod volcano_job;
+mod volcano_queue;
+mod workflow;
+mod workload;
+
+pub use cause::{Crashed, EVENT_LIMIT, Evidence, POD_LIMIT, Search, crashed, explain, may_tell_more, search};
+pub use masking::masked_line;
 
 use serde_json::Value;
+use shared_expression::HealthExpressions;
 use shared_model::{GroupKind, Health, Reason, Severity};
 
 /// The health of one object, and why it is not healthy.
@@ -76,6 +104,10 @@ impl Verdict {
         Self::new(Health::Degraded, code, message)
     }
 
+    fn waiting(code: &str, message: impl Into<String>) -> Self {
+        Self::new(Health::Waiting, code, message)
+    }
+
     fn suspended(code: &str, message: impl Into<String>) -> Self {
         Self::new(Health::Suspended, code, message)
     }
@@ -93,44 +125,55 @@ fn rule(kind: &GroupKind) -> Option<Rule> {
         ("batch", "Job") => job::assess,
         ("batch", "CronJob") => cron_job::assess,
         ("", "Pod") => pod::assess,
+        ("", "ReplicationController") => replication_controller::assess,
+        ("", "PersistentVolume") => persistent_volume::assess,
         ("", "Namespace") => namespace::assess,
         ("", "PersistentVolumeClaim") => persistent_volume_claim::assess,
         ("", "Service") => service::assess,
         ("autoscaling", "HorizontalPodAutoscaler") => horizontal_pod_autoscaler::assess,
+        ("certificates.k8s.io", "CertificateSigningRequest") => certificate_signing_request::assess,
+        ("resource.k8s.io", "ResourceClaim") => resource_claim::assess,
+        ("flowcontrol.apiserver.k8s.io", "FlowSchema") => flow_schema::assess,
+        ("keda.sh", "ScaledObject") => scaled_object::assess,
         ("policy", "PodDisruptionBudget") => pod_disruption_budget::assess,
         ("apiregistration.k8s.io", "APIService") => api_service::assess,
         ("apiextensions.k8s.io", "CustomResourceDefinition") => custom_resource_definition::assess,
-        ("cert-manager.io", "Certificate") => cert_manager::certificate,
-        ("cert-manager.io", "Issuer" | "ClusterIssuer") => cert_manager::issuer,
-        ("gateway.networking.k8s.io", "GatewayClass") => gateway::class,
-        ("gateway.networking.k8s.io", "Gateway") => gateway::gateway,
-        ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute") => gateway::route,
+        ("cert-manager.io", "Certificate") => certificate::assess,
+        ("cert-manager.io", "Issuer" | "ClusterIssuer") => issuer::assess,
+        ("gateway.networking.k8s.io", "GatewayClass") => gateway_class::assess,
+        ("gateway.networking.k8s.io", "Gateway") => gateway::assess,
+        ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute" | "TLSRoute" | "TCPRoute" | "UDPRoute") => route::assess,
+        ("serving.knative.dev", "Service") => knative_service::assess,
         ("serving.knative.dev" | "eventing.knative.dev" | "messaging.knative.dev" | "sources.knative.dev", _) => knative::assess,
-        ("argoproj.io", "Workflow") => argo_workflow::workflow,
-        ("argoproj.io", "CronWorkflow") => argo_workflow::cron,
-        ("argoproj.io", "Rollout") => argo_rollout::rollout,
-        ("argoproj.io", "AnalysisRun" | "Experiment") => argo_rollout::analysis,
+        ("argoproj.io", "Workflow") => workflow::assess,
+        ("argoproj.io", "CronWorkflow") => cron_workflow::assess,
+        ("argoproj.io", "Rollout") => rollout::assess,
+        ("argoproj.io", "AnalysisRun" | "Experiment") => analysis_run::assess,
         ("argoproj.io", "Application") => argo_application::assess,
         (group, _) if group.ends_with(".toolkit.fluxcd.io") => flux::assess,
         ("flagger.app", "Canary") => canary::assess,
         ("bitnami.com", "SealedSecret") => sealed_secret::assess,
-        ("external-secrets.io", _) => condition::ready_or_degraded,
+        ("external-secrets.io", "SecretStore" | "ClusterSecretStore") => secret_store::assess,
+        ("external-secrets.io", _) => external_secret::assess,
         ("serving.kserve.io", "InferenceService") => inference_service::assess,
         ("serving.kserve.io", "LLMInferenceService") => llm_inference_service::assess,
         ("ray.io", "RayCluster") => ray_cluster::assess,
         ("ray.io", "RayService") => ray_service::assess,
         ("ray.io", "RayJob") => ray_job::assess,
-        ("kueue.x-k8s.io", "Workload") => kueue::workload,
-        ("kueue.x-k8s.io", "ClusterQueue" | "LocalQueue" | "AdmissionCheck") => kueue::queue,
+        ("kueue.x-k8s.io", "Workload") => workload::assess,
+        ("kueue.x-k8s.io", "ClusterQueue" | "LocalQueue" | "AdmissionCheck") => kueue_queue::assess,
         ("jobset.x-k8s.io", "JobSet") => job_set::assess,
         ("leaderworkerset.x-k8s.io", "LeaderWorkerSet") => leader_worker_set::assess,
-        ("batch.volcano.sh", "Job") => volcano::job,
-        ("scheduling.volcano.sh", "PodGroup") => volcano::pod_group,
-        ("scheduling.volcano.sh", "Queue") => volcano::queue,
-        ("kubeflow.org", "PyTorchJob" | "TFJob" | "MPIJob" | "XGBoostJob" | "PaddleJob" | "JAXJob" | "Experiment") => training_job::assess,
+        ("batch.volcano.sh", "Job") => volcano_job::assess,
+        ("scheduling.volcano.sh", "PodGroup") => pod_group::assess,
+        ("scheduling.volcano.sh", "Queue") => volcano_queue::assess,
+        ("kubeflow.org", "PyTorchJob" | "TFJob" | "MPIJob" | "XGBoostJob" | "PaddleJob" | "JAXJob") => training_job::assess,
+        ("kubeflow.org", "Experiment") => experiment::assess,
         ("trainer.kubeflow.org", "TrainJob") => train_job::assess,
         ("kubeflow.org", "Notebook") => notebook::assess,
-        ("nvidia.com", "ClusterPolicy" | "NVIDIADriver") => nvidia::assess,
+        ("nvidia.com", "ClusterPolicy") => cluster_policy::assess,
+        ("nvidia.com", "NVIDIADriver") => nvidia_driver::assess,
+        // Healthy by existing. An Ingress too, as kstatus has it: many controllers never write an address, and Argo CD waits for one for ever.
         (
             ""
             | "rbac.authorization.k8s.io"
@@ -141,7 +184,8 @@ fn rule(kind: &GroupKind) -> Option<Rule> {
             | "coordination.k8s.io"
             | "admissionregistration.k8s.io"
             | "discovery.k8s.io"
-            | "policy",
+            | "policy"
+            | "events.k8s.io",
             _,
         ) => return None,
         _ => generic::assess,
@@ -163,6 +207,12 @@ pub fn assess(object: &Value) -> Verdict {
     rule(&kind).map_or(Verdict::HEALTHY, |rule| rule(object))
 }
 
+/// The health of `object`, of a kind that its app judges itself.
+pub fn assess_by(expressions: &HealthExpressions, object: &Value) -> Verdict {
+    let is_going = object.pointer("/metadata/deletionTimestamp").is_some();
+    if is_going { assess(object) } else { expressions::assess(expressions, object) }
+}
+
 fn held_by_finalizers(object: &Value) -> String {
     let finalizers = object.pointer("/metadata/finalizers").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let names: Vec<&str> = finalizers.iter().filter_map(Value::as_str).collect();
@@ -182,4 +232,9 @@ fn behind_generation(object: &Value) -> Option<Verdict> {
         let seen = format!("its controller has seen generation {observed} of {generation}");
         Verdict::progressing("NotObserved", seen)
     })
+}
+
+/// The same for kinds whose controller tells the generation in newer versions only.
+fn behind_generation_if_told(object: &Value) -> Option<Verdict> {
+    object.pointer("/status/observedGeneration").and_then(|_| behind_generation(object))
 }

@@ -3,8 +3,9 @@
 
 use serde_json::Value;
 
+use crate::Verdict;
 use crate::condition::{condition, text};
-use crate::{Health, Verdict};
+use crate::scarcity::unschedulable;
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);
@@ -21,9 +22,10 @@ pub(crate) fn assess(object: &Value) -> Verdict {
             Some(ready) => Verdict::progressing("PodNotReady", ready.text()),
             None => Verdict::progressing("PodNotReady", "its readiness is not known yet"),
         },
-        _ => match condition(object, "PodScheduled").filter(|c| c.is_false() && c.reason == "Unschedulable") {
-            Some(unschedulable) => Verdict::new(Health::Waiting, "Unschedulable", unschedulable.message),
-            None => Verdict::progressing("PodPending", "its containers start"),
+        _ => match condition(object, "PodScheduled").filter(|c| c.is_false()) {
+            Some(held) if held.reason == "SchedulingGated" => Verdict::waiting("SchedulingGated", held.message),
+            Some(held) if held.reason == "Unschedulable" => Verdict::waiting("Unschedulable", unschedulable(held.message, Some(object))),
+            _ => Verdict::progressing("PodPending", "its containers start"),
         },
     }
 }

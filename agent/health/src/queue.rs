@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Health, Verdict};
+use crate::Verdict;
 
 /// The label that hands an object to Kueue.
 const QUEUE: &str = "kueue.x-k8s.io/queue-name";
@@ -10,7 +10,7 @@ const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// An object that does not run because it is suspended: by Kueue it waits, by a person it is held on purpose.
 pub(crate) fn suspended_or_queued(object: &Value) -> Verdict {
     match object.pointer("/metadata/labels").and_then(|labels| labels.get(QUEUE)).and_then(Value::as_str) {
-        Some(queue) => Verdict::new(Health::Waiting, "Queued", format!("waits in Kueue's queue {queue}; its Workload says for what")),
+        Some(queue) => Verdict::waiting("Queued", format!("waits in Kueue's queue {queue}; its Workload says for what")),
         None => Verdict::suspended("Suspended", "it is suspended (spec.suspend)"),
     }
 }

@@ -3,13 +3,14 @@
 
 use serde_json::Value;
 
-use crate::condition::{condition, text};
+use crate::condition::{condition, replica_failure, text};
+use crate::queue::suspended_or_queued;
 use crate::{Verdict, behind_generation, integer};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);
     if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) {
-        return Verdict::suspended("Suspended", "the cluster is suspended (spec.suspend)");
+        return suspended_or_queued(object);
     }
     if status.get("observedGeneration").is_some()
         && let Some(verdict) = behind_generation(object)
@@ -17,7 +18,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         return verdict;
     }
     if let Some(failure) = condition(object, "ReplicaFailure").filter(|c| c.is_true()) {
-        return Verdict::degraded("ReplicaFailure", failure.text());
+        return replica_failure(&failure);
     }
     if text(status, "state") == "failed" {
         return Verdict::degraded("RayClusterFailed", text(status, "reason"));

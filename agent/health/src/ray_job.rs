@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::Verdict;
 use crate::condition::text;
 use crate::queue::suspended_or_queued;
-use crate::{Health, Verdict};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);
@@ -15,7 +15,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         ("Suspended" | "Suspending", _) => suspended_or_queued(object),
         ("Complete", "STOPPED") => Verdict::suspended("RayJobStopped", message),
         ("Complete", _) | ("Running", "RUNNING") => Verdict::HEALTHY,
-        ("Waiting", _) => Verdict::new(Health::Waiting, "RayJobWaits", "waits for somebody to submit the job"),
+        ("Waiting", _) => Verdict::waiting("RayJobWaits", "waits for somebody to submit the job"),
         ("", _) if object.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true) => suspended_or_queued(object),
         (deployment, job) => Verdict::progressing("RayJobStarting", format!("{deployment} {job}").trim().to_owned()),
     }

@@ -1,8 +1,8 @@
-//! ReplicaSet: as many available replicas as it wants.
+//! ReplicaSet: as many available replicas as it wants. What a quota holds back waits; it has no deadline.
 
 use serde_json::Value;
 
-use crate::condition::condition;
+use crate::condition::{condition, replica_failure};
 use crate::{Verdict, behind_generation, integer};
 
 pub(crate) fn assess(object: &Value) -> Verdict {
@@ -10,7 +10,7 @@ pub(crate) fn assess(object: &Value) -> Verdict {
         return verdict;
     }
     if let Some(failure) = condition(object, "ReplicaFailure").filter(|c| c.is_true()) {
-        return Verdict::degraded("ReplicaFailure", failure.text());
+        return replica_failure(&failure);
     }
     let wanted = integer(object, "/spec/replicas", 1);
     let available = integer(object, "/status/availableReplicas", 0);

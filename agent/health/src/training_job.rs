@@ -1,4 +1,4 @@
-//! Kubeflow's training jobs (PyTorchJob, TFJob, MPIJob, XGBoostJob, PaddleJob, JAXJob) and Katib's Experiment, which share their conditions.
+//! Kubeflow's training jobs (PyTorchJob, TFJob, MPIJob, XGBoostJob, PaddleJob, JAXJob): one operator writes the same conditions to all of them.
 //! One that runs has come up: a training of a week holds up nobody.
 
 use serde_json::Value;

@@ -14,10 +14,21 @@ pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes `bytes` to `path` by way of a temporary file beside it. Readable for the owner only: some of it is secret. Durable once the
 /// directory is synchronised.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_by_way(path, |file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    })
+}
+
+/// As [`write_file`], without making anything durable: after a crash the file may be damaged.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_by_way(path, |file| file.write_all(bytes))
+}
+
+fn write_by_way(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    write(&mut file)?;
     fs::rename(&temporary, path)
 }
 

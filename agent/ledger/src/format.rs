@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned};
+use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned, TestEnd, TestRuns};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use shared_model::{AppName, Digest, Generation, GroupKind, ObjectKey};
+use shared_model::{AppName, Digest, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{AppKey, Phase, SignedIndex, SignedRoot};
 use zeroize::Zeroizing;
 
@@ -210,6 +211,8 @@ struct AppFile {
     objects: Vec<ObjectFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hooks: Option<HooksFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tests: Option<TestsFile>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -232,6 +235,10 @@ struct HookFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     end: Option<EndFile>,
     removed: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ended: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -240,14 +247,40 @@ enum EndFile {
     Failed(String),
 }
 
-impl From<&HookRuns> for HooksFile {
-    fn from(hooks: &HookRuns) -> Self {
-        let run = |((key, phase), run): (&(ObjectKey, Phase), &HookRun)| HookFile {
+#[derive(Serialize, Deserialize)]
+struct TestsFile {
+    request: String,
+    release: String,
+    seen: String,
+    until: String,
+    runs: Vec<HookFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<(TestEndFile, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum TestEndFile {
+    Succeeded,
+    Failed(String),
+    Cancelled(String),
+}
+
+fn damaged_inventory(detail: impl fmt::Display) -> LedgerError {
+    LedgerError::Damaged { what: "inventory", detail: detail.to_string() }
+}
+
+fn read<T: FromStr<Err: fmt::Display>>(text: &str) -> Result<T, LedgerError> {
+    text.parse().map_err(damaged_inventory)
+}
+
+impl HookFile {
+    fn new(key: &ObjectKey, phase: Phase, run: &HookRun) -> Self {
+        Self {
             group: key.kind.group.clone(),
             kind: key.kind.kind.clone(),
             namespace: key.namespace.clone(),
             name: key.name.clone(),
-            phase: *phase,
+            phase,
             uid: run.uid.clone(),
             over: run.over.clone(),
             end: run.end.as_ref().map(|end| match end {
@@ -255,24 +288,78 @@ impl From<&HookRuns> for HooksFile {
                 HookEnd::Failed(message) => EndFile::Failed(message.clone()),
             }),
             removed: run.removed,
-        };
+            began: run.began.map(|at| at.to_string()),
+            ended: run.ended.map(|at| at.to_string()),
+        }
+    }
+
+    fn into_run(self) -> Result<(ObjectKey, Phase, HookRun), LedgerError> {
+        let key = ObjectKey::new(GroupKind::new(self.group, self.kind), self.namespace.as_deref(), self.name);
+        let end = self.end.map(|end| match end {
+            EndFile::Succeeded => HookEnd::Succeeded,
+            EndFile::Failed(message) => HookEnd::Failed(message),
+        });
+        let time = |at: Option<String>| at.map(|at| read::<Timestamp>(&at)).transpose();
+        let (began, ended) = (time(self.began)?, time(self.ended)?);
+        Ok((key, self.phase, HookRun { uid: self.uid, over: self.over, end, removed: self.removed, began, ended }))
+    }
+}
+
+impl From<&HookRuns> for HooksFile {
+    fn from(hooks: &HookRuns) -> Self {
         let release = hooks.release.as_ref().map(ToString::to_string).unwrap_or_default();
-        Self { release, runs: hooks.runs.iter().map(run).collect(), over: hooks.over }
+        let runs = hooks.runs.iter().map(|((key, phase), run)| HookFile::new(key, *phase, run));
+        Self { release, runs: runs.collect(), over: hooks.over }
     }
 }
 
 impl HooksFile {
     fn into_runs(self) -> Result<HookRuns, LedgerError> {
-        let release = self.release.parse().map_err(|error| LedgerError::Damaged { what: "inventory", detail: format!("{error}") })?;
-        let run = |file: HookFile| {
-            let key = ObjectKey::new(GroupKind::new(file.group, file.kind), file.namespace.as_deref(), file.name);
-            let end = file.end.map(|end| match end {
-                EndFile::Succeeded => HookEnd::Succeeded,
-                EndFile::Failed(message) => HookEnd::Failed(message),
-            });
-            ((key, file.phase), HookRun { uid: file.uid, over: file.over, end, removed: file.removed })
+        let runs = self.runs.into_iter().map(|file| file.into_run().map(|(key, phase, run)| ((key, phase), run)));
+        Ok(HookRuns { release: Some(read(&self.release)?), runs: runs.collect::<Result<_, _>>()?, over: self.over })
+    }
+}
+
+impl From<&TestRuns> for TestsFile {
+    fn from(tests: &TestRuns) -> Self {
+        let end = |(end, at): &(TestEnd, Timestamp)| {
+            let end = match end {
+                TestEnd::Succeeded => TestEndFile::Succeeded,
+                TestEnd::Failed(message) => TestEndFile::Failed(message.clone()),
+                TestEnd::Cancelled(message) => TestEndFile::Cancelled(message.clone()),
+            };
+            (end, at.to_string())
         };
-        Ok(HookRuns { release: Some(release), runs: self.runs.into_iter().map(run).collect(), over: self.over })
+        Self {
+            request: tests.request.to_string(),
+            release: tests.release.to_string(),
+            seen: tests.seen.to_string(),
+            until: tests.until.to_string(),
+            runs: tests.runs.iter().map(|(key, run)| HookFile::new(key, Phase::Test, run)).collect(),
+            end: tests.end.as_ref().map(end),
+        }
+    }
+}
+
+impl TestsFile {
+    fn into_tests(self) -> Result<TestRuns, LedgerError> {
+        let end = |(end, at): (TestEndFile, String)| -> Result<_, LedgerError> {
+            let end = match end {
+                TestEndFile::Succeeded => TestEnd::Succeeded,
+                TestEndFile::Failed(message) => TestEnd::Failed(message),
+                TestEndFile::Cancelled(message) => TestEnd::Cancelled(message),
+            };
+            Ok((end, read(&at)?))
+        };
+        let runs = self.runs.into_iter().map(|file| file.into_run().map(|(key, _, run)| (key, run)));
+        Ok(TestRuns {
+            request: read(&self.request)?,
+            release: read(&self.release)?,
+            seen: read(&self.seen)?,
+            until: read(&self.until)?,
+            runs: runs.collect::<Result<_, _>>()?,
+            end: self.end.map(end).transpose()?,
+        })
     }
 }
 
@@ -317,6 +404,7 @@ pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> 
         release: app.release.as_ref().map(ToString::to_string),
         objects: app.objects.iter().map(object).collect(),
         hooks: app.hooks.release.is_some().then(|| HooksFile::from(&app.hooks)),
+        tests: app.tests.as_ref().map(TestsFile::from),
     };
     encode(
         "inventory",
@@ -346,7 +434,8 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
             objects.insert(key, owned);
         }
         let hooks = app.hooks.map(HooksFile::into_runs).transpose()?.unwrap_or_default();
-        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks });
+        let tests = app.tests.map(TestsFile::into_tests).transpose()?;
+        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks, tests });
     }
     Ok((file.revision, inventory))
 }

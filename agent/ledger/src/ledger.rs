@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use agent_plan::Inventory;
 use shared_model::{AppName, Digest, Generation};
@@ -12,7 +13,8 @@ use shared_release::{AppKey, SignedIndex, SignedRoot};
 use crate::contents::Contents;
 use crate::disk::{read, sync_directory, write_durably};
 use crate::format::{Identity, LedgerError, State, decode_inventory, encode_inventory};
-use crate::mirror::{MIRROR_LIMIT, PART_LIMIT, Parts, pack, unpack};
+use crate::mirror::{PART_LIMIT, Packer, Parts, unpack};
+use crate::settled::Settled;
 
 const STATE: &str = "state.json";
 const INVENTORY: &str = "inventory.json";
@@ -24,7 +26,7 @@ const DAMAGED: &str = "damaged";
 pub struct Ledger {
     directory: PathBuf,
     state: State,
-    inventory: Inventory,
+    inventory: Arc<Inventory>,
     inventory_revision: u64,
     contents: Contents,
 }
@@ -57,7 +59,7 @@ impl Ledger {
         let mut damaged = Vec::new();
         let state = load(directory, STATE, State::decode, &mut damaged)?.unwrap_or_default();
         let (inventory_revision, inventory) = load(directory, INVENTORY, decode_inventory, &mut damaged)?.unwrap_or_default();
-        let ledger = Self { directory: directory.to_owned(), state, inventory, inventory_revision, contents };
+        let ledger = Self { directory: directory.to_owned(), state, inventory: Arc::new(inventory), inventory_revision, contents };
         Ok(Opened { ledger, damaged })
     }
 
@@ -158,12 +160,14 @@ impl Ledger {
     }
 
     /// What the agent owns.
-    pub fn inventory(&self) -> &Inventory {
+    pub fn inventory(&self) -> &Arc<Inventory> {
         &self.inventory
     }
 
     /// Remembers what the agent owns, if it differs.
-    pub fn set_inventory(&mut self, inventory: Inventory) -> Result<(), LedgerError> {
+    pub fn set_inventory(&mut self, inventory: impl Into<Arc<Inventory>>) -> Result<(), LedgerError> {
+        let inventory = inventory.into();
+        // What is the same value is not even compared.
         if inventory == self.inventory {
             return Ok(());
         }
@@ -174,9 +178,24 @@ impl Ledger {
         Ok(())
     }
 
+    /// What was found as wanted before this start.
+    pub fn settled(&self) -> Settled {
+        Settled::read(&self.directory)
+    }
+
+    /// Remembers what was found as wanted. It need not survive.
+    pub fn set_settled(&self, settled: &Settled) -> Result<(), LedgerError> {
+        settled.write(&self.directory)
+    }
+
     /// Releases and objects. They have files of their own, so that they are read and written without holding the ledger.
     pub fn contents(&self) -> &Contents {
         &self.contents
+    }
+
+    /// Rises with every change of what [`Ledger::core_parts`] gives: of identity, root, indexes and keys, and of what is owned.
+    pub fn core_revision(&self) -> (u64, u64) {
+        (self.state.revision, self.inventory_revision)
     }
 
     /// The copy of everything but contents: small, and written after each wave.
@@ -191,16 +210,17 @@ impl Ledger {
         parts
     }
 
-    /// The copy of these contents: written when the index changes. `None` if they are over [`MIRROR_LIMIT`] compressed.
+    /// The copy of these contents: written when the index changes. `None` if they are over [`crate::MIRROR_LIMIT`] compressed.
     pub fn content_parts(&self, digests: &BTreeSet<Digest>) -> Result<Option<Parts>, LedgerError> {
-        let mut blobs = BTreeMap::new();
+        let failed = |source| LedgerError::Disk { path: self.directory.clone(), action: "read", source };
+        let mut archive = Packer::new();
         for digest in digests {
-            blobs.insert(*digest, self.contents.read(digest)?);
+            archive.add(digest, &self.contents.read(digest)?).map_err(failed)?;
+            if archive.is_full() {
+                return Ok(None);
+            }
         }
-        let archive = pack(&blobs).map_err(|source| LedgerError::Disk { path: self.directory.clone(), action: "read", source })?;
-        if archive.len() > MIRROR_LIMIT {
-            return Ok(None);
-        }
+        let Some(archive) = archive.finish().map_err(failed)? else { return Ok(None) };
         Ok(Some(archive.chunks(PART_LIMIT).enumerate().map(|(n, chunk)| (format!("content-{n}"), chunk.to_vec())).collect()))
     }
 
@@ -219,13 +239,23 @@ impl Ledger {
             && revision > self.inventory_revision
         {
             self.write(INVENTORY, &encode_inventory(revision, &inventory))?;
-            self.inventory = inventory;
+            self.inventory = Arc::new(inventory);
             self.inventory_revision = revision;
             restored.taken = true;
         }
-        let unpacked = |archive: &[u8]| unpack(archive).map_err(|detail| LedgerError::Damaged { what: "content", detail });
-        if let Some(blobs) = restored.part(parts, "content", unpacked)? {
-            let missing: Vec<_> = blobs.into_iter().filter(|(digest, _)| !self.contents.has(digest)).collect();
+        // What is here already is not held in memory: mostly that is all of it.
+        let contents = &self.contents;
+        let missing = |archive: &[u8]| {
+            let mut missing = Vec::new();
+            let take = |digest, blob| {
+                if !contents.has(&digest) {
+                    missing.push((digest, blob));
+                }
+            };
+            unpack(archive, take).map_err(|detail| LedgerError::Damaged { what: "content", detail })?;
+            Ok(missing)
+        };
+        if let Some(missing) = restored.part(parts, "content", missing)? {
             restored.taken |= !missing.is_empty();
             self.contents.write(&missing)?;
         }
@@ -289,8 +319,8 @@ fn load<T>(
 
 #[cfg(test)]
 mod tests {
-    use agent_plan::Owned;
-    use shared_model::{ClusterName, GroupKind, ObjectKey};
+    use agent_plan::{HookEnd, HookRun, Owned, TestEnd, TestRuns};
+    use shared_model::{ClusterName, GroupKind, ObjectKey, Timestamp};
     use shared_release::{Index, SigningKey};
 
     use super::*;
@@ -311,6 +341,19 @@ mod tests {
         let key = ObjectKey::new(GroupKind::new("apps", "Deployment"), Some("web"), "api");
         *inventory.entry(&"web".parse().expect("valid"), &key) =
             Owned { uid: Some("x".into()), applied: Some(Digest::of(b"a")), ..Owned::default() };
+        let at = Timestamp::from_second(1_000).expect("valid");
+        let smoke = ObjectKey::new(GroupKind::new("", "Pod"), Some("web"), "smoke");
+        let end = Some(HookEnd::Failed("exit code 3".into()));
+        let run = HookRun { uid: Some("y".into()), end, began: Some(at), ended: Some(at), ..HookRun::default() };
+        let tests = TestRuns {
+            request: "7f3a".parse().expect("valid"),
+            release: Digest::of(b"r"),
+            seen: at,
+            until: at,
+            runs: BTreeMap::from([(smoke, run)]),
+            end: Some((TestEnd::Cancelled("a new release came".into()), at)),
+        };
+        inventory.apps.entry("web".parse().expect("valid")).or_default().tests = Some(tests);
         inventory
     }
 
@@ -332,7 +375,7 @@ mod tests {
         let ledger = open(directory.path());
         assert_eq!(ledger.floor(), Generation::new(1, 4));
         assert_eq!(ledger.index().map(SignedIndex::digest), Some(index(4).0.digest()));
-        assert_eq!(*ledger.inventory(), inventory());
+        assert_eq!(**ledger.inventory(), inventory());
         assert_eq!(ledger.keys().len(), 1);
         assert_eq!(ledger.contents().read(&blob).expect("there"), b"content");
     }

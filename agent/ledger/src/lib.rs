@@ -8,8 +8,10 @@ mod disk;
 mod format;
 mod ledger;
 mod mirror;
+mod settled;
 
 pub use contents::Contents;
 pub use format::{Certified, Identity, LedgerError};
 pub use ledger::{Ledger, Opened, Restored};
 pub use mirror::{MIRROR_LIMIT, Mirror, MirrorError, MirrorFuture, PART_LIMIT, Parts};
+pub use settled::Settled;

@@ -48,37 +48,56 @@ pub struct MirrorError {
     pub detail: String,
 }
 
-/// Packs blobs: for each its digest, its length as four bytes big-endian, its bytes; all of it gzip-compressed.
-pub(crate) fn pack(blobs: &BTreeMap<Digest, Vec<u8>>) -> std::io::Result<Vec<u8>> {
-    let mut archive = GzEncoder::new(Vec::new(), Compression::default());
-    for (digest, bytes) in blobs {
-        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
-        archive.write_all(digest.as_bytes())?;
-        archive.write_all(&length.to_be_bytes())?;
-        archive.write_all(bytes)?;
+/// Packs blobs one by one: for each its digest, its length as four bytes big-endian, its bytes; all of it gzip-compressed.
+pub(crate) struct Packer(GzEncoder<Vec<u8>>);
+
+impl Packer {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self(GzEncoder::new(Vec::new(), Compression::default()))
     }
-    archive.finish()
+
+    /// Adds a blob. They come in the order of their digests, so that equal contents make equal archives.
+    pub(crate) fn add(&mut self, digest: &Digest, bytes: &[u8]) -> std::io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+        self.0.write_all(digest.as_bytes())?;
+        self.0.write_all(&length.to_be_bytes())?;
+        self.0.write_all(bytes)
+    }
+
+    /// Whether it is over [`MIRROR_LIMIT`] already.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.get_ref().len() > MIRROR_LIMIT
+    }
+
+    /// The archive; `None` if it is over [`MIRROR_LIMIT`].
+    pub(crate) fn finish(self) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(Some(self.0.finish()?).filter(|archive| archive.len() <= MIRROR_LIMIT))
+    }
 }
 
-/// Undoes [`pack`]. A blob that is not what its digest says is an error.
-pub(crate) fn unpack(archive: &[u8]) -> Result<BTreeMap<Digest, Vec<u8>>, String> {
-    let mut bytes = Vec::new();
-    GzDecoder::new(archive).take(UNPACKED_LIMIT).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    let mut blobs = BTreeMap::new();
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        let (digest, tail) = rest.split_first_chunk::<32>().ok_or("it ends within a digest")?;
-        let (length, tail) = tail.split_first_chunk::<4>().ok_or("it ends within a length")?;
-        let length = u32::from_be_bytes(*length) as usize;
-        let (blob, tail) = tail.split_at_checked(length).ok_or("it ends within a blob")?;
-        let digest = Digest::from_bytes(*digest);
-        if Digest::of(blob) != digest {
-            return Err(format!("the blob {digest} is another one"));
+/// Undoes [`Packer`]: gives one blob after the other to `take`, so that no more than one is in memory unpacked. A blob that is not what its digest
+/// says is an error, as is an archive that ends early; what was given before is good all the same.
+pub(crate) fn unpack(archive: &[u8], mut take: impl FnMut(Digest, Vec<u8>)) -> Result<(), String> {
+    let mut reader = GzDecoder::new(archive).take(UNPACKED_LIMIT);
+    loop {
+        let mut digest = Vec::with_capacity(32);
+        (&mut reader).take(32).read_to_end(&mut digest).map_err(|error| error.to_string())?;
+        if digest.is_empty() {
+            return Ok(());
         }
-        blobs.insert(digest, blob.to_vec());
-        rest = tail;
+        let digest = <[u8; 32]>::try_from(digest).map_err(|_| "it ends within a digest")?;
+        let mut length = [0; 4];
+        reader.read_exact(&mut length).map_err(|error| format!("within a length: {error}"))?;
+        let length = u64::from(u32::from_be_bytes(length));
+        let mut blob = Vec::new();
+        (&mut reader).take(length).read_to_end(&mut blob).map_err(|error| error.to_string())?;
+        let digest = Digest::from_bytes(digest);
+        if blob.len() as u64 != length || Digest::of(&blob) != digest {
+            return Err(format!("the blob {digest} is another one, or not whole"));
+        }
+        take(digest, blob);
     }
-    Ok(blobs)
 }
 
 #[cfg(test)]
@@ -89,9 +108,13 @@ mod tests {
     fn an_archive_unpacks_to_what_was_packed_and_a_damaged_one_is_refused() {
         let blobs: BTreeMap<_, _> =
             ["", "a", &"x".repeat(70_000)].map(|text| (Digest::of(text.as_bytes()), text.as_bytes().to_vec())).into();
-        let archive = pack(&blobs).expect("packed");
-        assert_eq!(unpack(&archive), Ok(blobs));
-        assert!(unpack(&archive[..archive.len() - 20]).is_err());
-        assert!(unpack(b"no archive").is_err());
+        let mut packer = Packer::new();
+        blobs.iter().try_for_each(|(digest, bytes)| packer.add(digest, bytes)).expect("packed");
+        let archive = packer.finish().expect("packed").expect("small");
+        let mut found = BTreeMap::new();
+        assert_eq!(unpack(&archive, |digest, blob| drop(found.insert(digest, blob))), Ok(()));
+        assert_eq!(found, blobs);
+        assert!(unpack(&archive[..archive.len() - 20], |_, _| {}).is_err());
+        assert!(unpack(b"no archive", |_, _| {}).is_err());
     }
 }

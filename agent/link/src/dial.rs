@@ -21,10 +21,10 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What one stream may have on its way to the agent: at 50 ms round trip this allows 10 MB/s for objects.
 const STREAM_WINDOW: u32 = 512 * 1024;
 
-/// Streams that the agent has open at once: control, status, interactive, one fetch, one renewal; rounded up.
-const STREAMS: u32 = 8;
+/// Streams that the agent has open at once: control, status, interactive, one fetch, one renewal, four logs; rounded up.
+const STREAMS: u32 = 10;
 
-/// More than all streams together, so that no lane can block another: 4.5 MiB at worst for an agent that is allowed 50 MiB.
+/// More than all streams together, so that no lane can block another: 5.5 MiB at worst for an agent that is allowed 50 MiB.
 const CONNECTION_WINDOW: u32 = (STREAMS + 1) * STREAM_WINDOW;
 
 /// The headers of one response, decoded; a refusal with its text takes about 1 KiB.

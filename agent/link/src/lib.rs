@@ -16,5 +16,5 @@ pub use config::LinkConfig;
 pub use dial::{DialError, HubAddress, InvalidAddress};
 pub use enrol::{EnrolConfig, EnrolError, Enrolled, enrol, reattest};
 pub use link::{Link, LinkError};
-pub use site::{Later, Site};
+pub use site::{Later, LogSource, Site};
 pub use state::LinkState;

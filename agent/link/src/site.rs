@@ -6,12 +6,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use shared_identity::AgentCertificate;
-use shared_model::{AppName, Digest, Reason};
-use shared_session::{FreshnessDocument, Held, IndexDocument, KeySet, ObjectDiff, RootDocument, Status, Verdict};
+use shared_model::{Digest, Reason};
+use shared_session::{Answer, FreshnessDocument, Held, IndexDocument, KeySet, LogQuestion, Question, RootDocument, Status, Verdict};
 use tokio::sync::watch;
+use tokio_stream::Stream;
 
 /// An answer that takes a while.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A log as it is read: pieces of at most [`shared_session::LOG_CHUNK_LIMIT`] bytes, cut anywhere. An error is the last item. Dropping it ends the
+/// reading.
+pub type LogSource = Pin<Box<dyn Stream<Item = Result<Bytes, Reason>> + Send>>;
 
 /// The agent's core as the link sees it. The hub is not trusted here: everything signed is verified behind these calls.
 pub trait Site: Send + Sync + 'static {
@@ -42,8 +47,11 @@ pub trait Site: Send + Sync + 'static {
     /// The hub does not have these for this agent now. They are asked for again.
     fn unobtainable(&self, digests: Vec<Digest>);
 
-    /// How the objects of an app differ right now from what is wanted, redacted.
-    fn diff(&self, app: AppName) -> Later<'_, Result<Vec<ObjectDiff>, Reason>>;
+    /// Answers a question about an app's objects, redacted and cut to what travels. [`Question::Log`] comes as [`Site::read_log`] instead.
+    fn answer(&self, question: Question) -> Later<'_, Result<Answer, Reason>>;
+
+    /// Begins to read the log of a pod of an app.
+    fn read_log(&self, question: LogQuestion) -> Later<'_, Result<LogSource, Reason>>;
 
     /// Stores a new certificate. It is used once this returns `Ok`.
     fn certified<'a>(&'a self, certificate: &'a AgentCertificate) -> Later<'a, Result<(), Reason>>;

@@ -1,12 +1,16 @@
 //! What was tried on each object and how it went: when to try again, and when healing has become a fight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared_model::{AppName, Drift, DriftKind, FieldChange, ObjectKey, Reason, Timestamp};
+use shared_model::{AppName, Digest, Drift, DriftKind, FieldChange, ObjectKey, Reason, Severity, Timestamp};
 
 /// The longest pause between two attempts: an error that was mended is noticed within five minutes even if no event tells of it.
 pub const RETRY_CAP: Duration = Duration::from_secs(300);
+
+/// The longest pause after an error that is the API server's own: it passes without anybody mending the object, and then everything that
+/// suffered from it should be tried soon.
+const PASSING_CAP: Duration = Duration::from_secs(30);
 
 /// The first pause after a failed attempt; each next one is twice as long up to [`RETRY_CAP`].
 const RETRY_FIRST: Duration = Duration::from_secs(1);
@@ -23,7 +27,10 @@ const DRIFT_REMEMBERED: Duration = Duration::from_secs(6 * 3600);
 /// The history of all objects since the agent's start. Losing it costs an attempt that comes a little early.
 #[derive(Debug, Clone, Default)]
 pub struct Attempts {
-    objects: BTreeMap<(AppName, ObjectKey), History>,
+    /// Only what there is something to say about: an object that was applied without ado is not in here.
+    objects: BTreeMap<AppName, BTreeMap<ObjectKey, History>>,
+    /// Of each app with a transactional release under way: what the API server accepted in a dry run.
+    rehearsed: BTreeMap<AppName, (Digest, BTreeSet<ObjectKey>)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -50,12 +57,28 @@ impl Attempts {
 
     /// An attempt on `object` succeeded.
     pub fn succeeded(&mut self, app: &AppName, object: &ObjectKey, now: Timestamp) {
-        let history = self.history(app, object);
-        history.failures = 0;
-        history.error = None;
-        for drift in history.drifts.iter_mut().filter(|drift| drift.healed.is_none()) {
-            drift.healed = Some(now);
+        self.mended(app, object);
+        self.settled(app, object, now);
+    }
+
+    /// The API server accepted a dry run of `object` as `release` wants it.
+    pub fn rehearsed(&mut self, app: &AppName, release: &Digest, object: &ObjectKey) {
+        self.mended(app, object);
+        let (of, accepted) = self.rehearsed.entry(app.clone()).or_insert_with(|| (*release, BTreeSet::new()));
+        if of != release {
+            (*of, *accepted) = (*release, BTreeSet::new());
         }
+        accepted.insert(object.clone());
+    }
+
+    /// Whether the API server accepted a dry run of `object` as `release` wants it.
+    pub fn is_rehearsed(&self, app: &AppName, release: &Digest, object: &ObjectKey) -> bool {
+        self.rehearsed.get(app).is_some_and(|(of, accepted)| of == release && accepted.contains(object))
+    }
+
+    /// The release of `app` is applied: its dry runs need not be remembered.
+    pub fn completed(&mut self, app: &AppName) {
+        self.rehearsed.remove(app);
     }
 
     /// `object` is about to be healed of `changes`; none means that it was deleted.
@@ -92,7 +115,7 @@ impl Attempts {
 
     /// The drift of an object went away without us.
     pub fn settled(&mut self, app: &AppName, object: &ObjectKey, now: Timestamp) {
-        if let Some(history) = self.objects.get_mut(&(app.clone(), object.clone())) {
+        if let Some(history) = self.objects.get_mut(app).and_then(|objects| objects.get_mut(object)) {
             for drift in history.drifts.iter_mut().filter(|drift| drift.healed.is_none()) {
                 drift.healed = Some(now);
             }
@@ -101,8 +124,8 @@ impl Attempts {
 
     /// The drift of `app`, newest first.
     pub fn drift(&self, app: &AppName) -> Vec<Drift> {
-        let mut drift: Vec<Drift> =
-            self.objects.iter().filter(|((of, _), _)| of == app).flat_map(|(_, history)| history.drifts.clone()).collect();
+        let histories = self.objects.get(app).into_iter().flat_map(BTreeMap::values);
+        let mut drift: Vec<Drift> = histories.flat_map(|history| history.drifts.iter().cloned()).collect();
         drift.sort_by_key(|drift| std::cmp::Reverse(drift.seen));
         drift.truncate(shared_model::AppState::DRIFT_LIMIT);
         drift
@@ -110,12 +133,12 @@ impl Attempts {
 
     /// The error of the last attempt, if it failed.
     pub fn error(&self, app: &AppName, object: &ObjectKey) -> Option<&Reason> {
-        self.objects.get(&(app.clone(), object.clone()))?.error.as_ref().map(|(reason, _)| reason)
+        self.known(app, object)?.error.as_ref().map(|(reason, _)| reason)
     }
 
     /// The manager that rewrites `object` again and again, if there is one.
     pub fn fight(&self, app: &AppName, object: &ObjectKey) -> Option<String> {
-        let history = self.objects.get(&(app.clone(), object.clone()))?;
+        let history = self.known(app, object)?;
         let recent = history.heals.len().checked_sub(FIGHT_AFTER).map(|from| &history.heals[from..])?;
         let manager = recent.last()?.managers.first()?;
         recent.iter().all(|heal| heal.managers.contains(manager)).then(|| manager.clone())
@@ -123,8 +146,11 @@ impl Attempts {
 
     /// When `object` may be tried again. In the past if at once.
     pub fn next(&self, app: &AppName, object: &ObjectKey, healing: bool) -> Timestamp {
-        let Some(history) = self.objects.get(&(app.clone(), object.clone())) else { return Timestamp::UNIX_EPOCH };
-        let retry = history.error.as_ref().map(|(_, at)| *at + backoff(history.failures.saturating_sub(1)));
+        let Some(history) = self.known(app, object) else { return Timestamp::UNIX_EPOCH };
+        let retry = history.error.as_ref().map(|(reason, at)| {
+            let cap = if passes(reason) { PASSING_CAP } else { RETRY_CAP };
+            *at + backoff(history.failures.saturating_sub(1)).min(cap)
+        });
         let slowed = history.heals.len().checked_sub(FIGHT_AFTER).filter(|_| healing);
         let heal = slowed.and_then(|excess| {
             let last = history.heals.last()?;
@@ -135,23 +161,44 @@ impl Attempts {
 
     /// Drops the history of objects that `keep` does not name.
     pub fn retain(&mut self, keep: impl Fn(&AppName, &ObjectKey) -> bool) {
-        self.objects.retain(|(app, object), _| keep(app, object));
+        self.objects.retain(|app, objects| {
+            objects.retain(|object, _| keep(app, object));
+            !objects.is_empty()
+        });
     }
 
     /// Forgets failures, so that everything is tried at once: new content deserves a new attempt.
     pub fn forgive(&mut self, app: &AppName) {
-        for ((of, _), history) in &mut self.objects {
-            if of == app {
-                history.failures = 0;
-                history.error = None;
-                history.heals.clear();
-            }
+        for history in self.objects.get_mut(app).into_iter().flat_map(BTreeMap::values_mut) {
+            history.failures = 0;
+            history.error = None;
+            history.heals.clear();
         }
     }
 
-    fn history(&mut self, app: &AppName, object: &ObjectKey) -> &mut History {
-        self.objects.entry((app.clone(), object.clone())).or_default()
+    /// An attempt went well: what failed before it does not count any more.
+    fn mended(&mut self, app: &AppName, object: &ObjectKey) {
+        let Some(objects) = self.objects.get_mut(app) else { return };
+        let Some(history) = objects.get_mut(object) else { return };
+        history.failures = 0;
+        history.error = None;
+        if history.heals.is_empty() && history.drifts.is_empty() {
+            objects.remove(object);
+        }
     }
+
+    fn known(&self, app: &AppName, object: &ObjectKey) -> Option<&History> {
+        self.objects.get(app)?.get(object)
+    }
+
+    fn history(&mut self, app: &AppName, object: &ObjectKey) -> &mut History {
+        self.objects.entry(app.clone()).or_default().entry(object.clone()).or_default()
+    }
+}
+
+/// Whether an error says nothing about the object: the API server or a webhook could not be reached, failed, or asked to wait.
+fn passes(reason: &Reason) -> bool {
+    reason.severity == Severity::Wait || reason.code.starts_with("ApiServer") || reason.code == "WebhookUnavailable"
 }
 
 /// `RETRY_FIRST` × 2ⁿ up to `RETRY_CAP`.
@@ -165,7 +212,7 @@ fn since(now: Timestamp, then: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use shared_model::{GroupKind, Severity};
+    use shared_model::GroupKind;
 
     use super::*;
 
@@ -192,6 +239,8 @@ mod tests {
             pauses.push(attempts.next(&app, &object, false).as_second() - 1_000);
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
+        attempts.failed(&app, &object, Reason::new(Severity::Error, "ApiServerFailing", "etcd is slow"), at(1_000));
+        assert_eq!(attempts.next(&app, &object, false), at(1_030), "what passes by itself is tried again soon");
         attempts.succeeded(&app, &object, at(2_000));
         assert_eq!(attempts.next(&app, &object, false), Timestamp::UNIX_EPOCH);
     }

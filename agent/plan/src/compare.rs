@@ -3,23 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shared_manifest::{Change, FieldPath, Step, owned_diff, redact_changes};
+use shared_manifest::{Change, owned_diff, redact_changes};
 use shared_model::{FieldChange, GroupKind};
+use shared_release::Ignore;
 
-use crate::ownership::holder;
-
-/// Writers of the scale subresource that govern replicas for good. A person's `kubectl scale` is not among them: that is drift.
-const AUTOSCALERS: [&str; 3] = ["kube-controller-manager", "keda-operator", "vpa-updater"];
-
-/// The field that autoscalers govern.
-const REPLICAS: &str = "/spec/replicas";
-
-/// The fields by which Kueue holds back and starts what it queues, over all kinds that it knows. Setting them right would stop a running
-/// training.
-const QUEUED: [&str; 3] = ["/spec/suspend", "/spec/runPolicy/suspend", "/spec/parallelism"];
-
-/// The label that hands an object to Kueue.
-const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+use crate::governed::{governed, is_added_to, is_filled_in};
+use crate::ignored;
+use crate::ownership::{holder, is_held_by};
 
 /// How the owned values of a live object compare with what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,18 +20,17 @@ pub struct Comparison {
     pub yields: BTreeSet<String>,
 }
 
-/// Compares what is wanted with the live object. `ignore` are JSON pointers that are left out. `own` is our field manager.
-pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<String>, own: &str) -> Comparison {
+/// Compares what is wanted with the live object. `ignore` is left out of both. `own` is our field manager.
+pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<Ignore>, own: &str) -> Comparison {
     let kind = kind_of(wanted);
-    let mut wanted = wanted.clone();
-    for pointer in ignore {
-        remove(&mut wanted, pointer);
-    }
     let mut comparison = Comparison::default();
-    let mut changes: Vec<Change> = owned_diff(&kind, &wanted, live);
-    changes.retain(|change| match governed(change, live, own) {
+    let mut changes: Vec<Change> = owned_diff(&kind, &ignored::without(wanted, ignore), &ignored::without(live, ignore));
+    let managers = ignored::managers(ignore);
+    changes.retain(|change| managers.is_empty() || !is_held_by(live, &change.path, &managers));
+    changes.retain(|change| !is_filled_in(change, live, own) && !is_added_to(&kind, change, live, own));
+    changes.retain(|change| match governed(&kind, change, live, own) {
         Some(pointer) => {
-            comparison.yields.insert(pointer.to_owned());
+            comparison.yields.insert(pointer);
             false
         }
         None => true,
@@ -62,33 +51,13 @@ pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<String>, own: &st
     comparison
 }
 
-/// The pointer to the changed field, if somebody other than a person governs it.
-fn governed(change: &Change, live: &Value, own: &str) -> Option<&'static str> {
-    if change.path == path_of(REPLICAS) {
-        let holder = holder(live, &change.path, own)?;
-        return (holder.subresource == "scale" && AUTOSCALERS.contains(&holder.manager.as_str())).then_some(REPLICAS);
+/// What to send when `wanted` is applied over `live`: ignored fields keep the live value. One that another manager applies is left out, so that we
+/// do not come to own it; any other is sent as it is now, so that dropping it does not delete it (Flux's `ignore`).
+pub fn prepare(wanted: &Value, live: Option<&Value>, ignore: &BTreeSet<Ignore>, own: &str) -> Value {
+    match live {
+        Some(live) if !ignore.is_empty() => ignored::prepare(&kind_of(wanted), wanted, live, ignore, own),
+        _ => wanted.clone(),
     }
-    let is_queued = live.pointer("/metadata/labels").is_some_and(|labels| labels.get(QUEUE_LABEL).is_some());
-    QUEUED.into_iter().find(|pointer| is_queued && change.path == path_of(pointer))
-}
-
-/// What to send when `wanted` is applied over `live`: fields at `ignore` keep the live value. One that another manager applies is left out,
-/// so that we do not come to own it; any other is sent as it is now, so that dropping it does not delete it (Flux's `ignore`).
-pub fn prepare(wanted: &Value, live: Option<&Value>, ignore: &BTreeSet<String>, own: &str) -> Value {
-    let mut prepared = wanted.clone();
-    let Some(live) = live else { return prepared };
-    for pointer in ignore {
-        let governed = holder(live, &path_of(pointer), own).is_some_and(|holder| holder.applies || holder.subresource == "scale");
-        match live.pointer(pointer) {
-            Some(value) if !governed => {
-                if let Some(slot) = prepared.pointer_mut(pointer) {
-                    *slot = value.clone();
-                }
-            }
-            _ => remove(&mut prepared, pointer),
-        }
-    }
-    prepared
 }
 
 fn kind_of(object: &Value) -> GroupKind {
@@ -96,32 +65,12 @@ fn kind_of(object: &Value) -> GroupKind {
     GroupKind::of(text("apiVersion"), text("kind"))
 }
 
-fn path_of(pointer: &str) -> FieldPath {
-    let step = |segment: &str| Step::Field(segment.replace("~1", "/").replace("~0", "~"));
-    FieldPath(pointer.split('/').skip(1).map(step).collect())
-}
-
-/// Removes the value at a JSON pointer (RFC 6901); nothing happens if there is none.
-fn remove(object: &mut Value, pointer: &str) {
-    let Some((parent, last)) = pointer.rsplit_once('/') else { return };
-    match object.pointer_mut(parent) {
-        Some(Value::Object(map)) => {
-            map.remove(&last.replace("~1", "/").replace("~0", "~"));
-        }
-        Some(Value::Array(list)) => {
-            if let Some(index) = last.parse().ok().filter(|index: &usize| *index < list.len()) {
-                list.remove(index);
-            }
-        }
-        _ => {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::governed::REPLICAS;
 
     fn deployment(replicas: i64, manager: &str, subresource: &str) -> Value {
         json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"replicas": replicas}, "metadata": {"name": "api", "managedFields": [
@@ -160,7 +109,7 @@ mod tests {
 
     #[test]
     fn an_ignored_field_keeps_its_live_value_and_is_no_drift() {
-        let ignore = BTreeSet::from([REPLICAS.to_owned()]);
+        let ignore = BTreeSet::from([Ignore::Pointer(REPLICAS.to_owned())]);
         let live = deployment(5, "kubectl-edit", "");
         assert!(compare(&wanted(), &live, &ignore, "capstan").changes.is_empty());
         assert_eq!(prepare(&wanted(), Some(&live), &ignore, "capstan")["spec"]["replicas"], 5);

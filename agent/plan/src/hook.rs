@@ -8,6 +8,7 @@ use shared_release::{Entry, Hook, HookDelete, Phase, Release, waits_always};
 use crate::inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Owned};
 use crate::observed::{Observed, Present};
 use crate::plan::{Standing, Step, StepKind, not_observed};
+use crate::testing::test_runs;
 
 /// What deciding about one hook in one phase needs.
 pub(crate) struct HookInput<'a> {
@@ -130,14 +131,17 @@ impl HookInput<'_> {
 }
 
 /// Whether the policy of a hook may delete what has this uid: a run of a hook made it, and it is of no kind that always waits for an approval.
-fn may_delete(entry: &Entry, owned: Option<&Owned>, uid: &str) -> bool {
+pub(crate) fn may_delete(entry: &Entry, owned: Option<&Owned>, uid: &str) -> bool {
     owned.is_some_and(|owned| owned.hook && owned.uid.as_deref() == Some(uid)) && !waits_always(&entry.object)
 }
 
 /// Whether the object with this uid is the run's. Before an apply has said so it is, if it was not there when the run began.
-fn is_of(run: &HookRun, uid: &str) -> bool {
+pub(crate) fn is_of(run: &HookRun, uid: &str) -> bool {
     run.uid.as_deref().map_or(run.over.as_deref() != Some(uid), |own| own == uid)
 }
+
+/// A hook of a release with its run, if it ran.
+pub(crate) type Ran<'a> = (&'a Entry, &'a Hook, Option<&'a HookRun>);
 
 /// The objects of hooks that ended and whose policy says that they go then. A phase's successes stay until all of its hooks have ended: a
 /// role is needed as long as the Job that uses it.
@@ -146,35 +150,37 @@ pub(crate) fn leftovers<'a>(
     inventory: &'a AppInventory,
     observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
 ) -> Vec<(&'a Entry, StepKind)> {
-    let mut leftovers = Vec::new();
+    let end = |run: &Option<&'a HookRun>| run.and_then(|run| run.end.as_ref());
+    let mut ended: Vec<(Phase, Ran<'_>)> = Vec::new();
     for phase in [Phase::PreSync, Phase::Sync, Phase::PostSync, Phase::SyncFail] {
         let hooks = release.1.entries.values().filter_map(|entry| Some((entry, entry.hook.as_ref()?)));
-        let runs: Vec<(&Entry, &Hook, Option<&HookRun>)> = hooks
+        let runs: Vec<Ran<'_>> = hooks
             .filter(|(_, hook)| hook.phases.contains(&phase))
             .map(|(entry, hook)| (entry, hook, inventory.hooks.get(release.0, &entry.object, phase)))
             .collect();
-        let end = |run: &Option<&'a HookRun>| run.and_then(|run| run.end.as_ref());
         let failed = runs.iter().any(|(_, _, run)| matches!(end(run), Some(HookEnd::Failed(_))));
-        if !failed && !runs.iter().all(|(_, _, run)| end(run).is_some()) {
-            continue;
+        if failed || runs.iter().all(|(_, _, run)| end(run).is_some()) {
+            ended.extend(runs.into_iter().map(|run| (phase, run)));
         }
-        for (entry, hook, run) in runs {
-            let policy = match end(&run) {
-                Some(HookEnd::Succeeded) => HookDelete::HookSucceeded,
-                Some(HookEnd::Failed(_)) => HookDelete::HookFailed,
-                None => continue,
-            };
-            let owned = inventory.objects.get(&entry.object);
-            let there = match (run, observed(entry)) {
-                (Some(run), Some(Observed::Present(present))) => {
-                    let is_run = !run.removed && !present.deleting && run.uid.as_ref() == Some(&present.uid);
-                    is_run && may_delete(entry, owned, &present.uid)
-                }
-                _ => false,
-            };
-            if let Some(uid) = run.and_then(|run| run.uid.clone()).filter(|_| there && hook.delete.contains(&policy)) {
-                leftovers.push((entry, StepKind::DeleteHook { uid, ended: Some((*release.0, phase)) }));
+    }
+    ended.extend(test_runs(release, inventory).into_iter().map(|run| (Phase::Test, run)));
+    let mut leftovers = Vec::new();
+    for (phase, (entry, hook, run)) in ended {
+        let policy = match end(&run) {
+            Some(HookEnd::Succeeded) => HookDelete::HookSucceeded,
+            Some(HookEnd::Failed(_)) => HookDelete::HookFailed,
+            None => continue,
+        };
+        let owned = inventory.objects.get(&entry.object);
+        let there = match (run, observed(entry)) {
+            (Some(run), Some(Observed::Present(present))) => {
+                let is_run = !run.removed && !present.deleting && run.uid.as_ref() == Some(&present.uid);
+                is_run && may_delete(entry, owned, &present.uid)
             }
+            _ => false,
+        };
+        if let Some(uid) = run.and_then(|run| run.uid.clone()).filter(|_| there && hook.delete.contains(&policy)) {
+            leftovers.push((entry, StepKind::DeleteHook { uid, ended: Some((*release.0, phase)) }));
         }
     }
     leftovers
@@ -183,7 +189,7 @@ pub(crate) fn leftovers<'a>(
 /// Whether every hook of the phases up to the end of a good rollout has succeeded.
 pub(crate) fn all_succeeded(release: (&Digest, &Release), runs: &HookRuns) -> bool {
     release.1.entries.values().filter_map(|entry| Some((entry, entry.hook.as_ref()?))).all(|(entry, hook)| {
-        let phases = hook.phases.iter().filter(|phase| **phase != Phase::SyncFail);
+        let phases = hook.phases.iter().filter(|phase| phase.is_of_good_rollout());
         phases.copied().all(|phase| {
             let run = runs.get(release.0, &entry.object, phase);
             run.is_some_and(|run| run.end == Some(HookEnd::Succeeded))

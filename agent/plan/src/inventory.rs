@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared_model::{AppName, Digest, ObjectKey};
+use shared_model::{AppName, Digest, ObjectKey, TestId, Timestamp};
 use shared_release::Phase;
 
 /// The objects of all apps.
@@ -21,6 +21,46 @@ pub struct AppInventory {
     pub objects: BTreeMap<ObjectKey, Owned>,
     /// What the hooks of the release in hand came to.
     pub hooks: HookRuns,
+    /// What the tests came to that were asked for last.
+    pub tests: Option<TestRuns>,
+}
+
+impl AppInventory {
+    /// The record of `object` in `phase` of `release`, made if there is none. Tests are remembered by their request, all else by its release.
+    pub fn run(&mut self, release: Digest, object: &ObjectKey, phase: Phase) -> &mut HookRun {
+        match (&mut self.tests, phase) {
+            (Some(tests), Phase::Test) => tests.runs.entry(object.clone()).or_default(),
+            _ => self.hooks.entry(release, object, phase),
+        }
+    }
+}
+
+/// What the tests of one request came to. It outlives their objects and the release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestRuns {
+    /// The request. Once it ended it is not carried out again.
+    pub request: TestId,
+    /// The release that is tested.
+    pub release: Digest,
+    /// When the request was seen.
+    pub seen: Timestamp,
+    /// When the tests must have ended.
+    pub until: Timestamp,
+    /// The runs by object.
+    pub runs: BTreeMap<ObjectKey, HookRun>,
+    /// How all of them ended, and when.
+    pub end: Option<(TestEnd, Timestamp)>,
+}
+
+/// How the tests of a request ended. Messages have at most [`HOOK_MESSAGE_LIMIT`] characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TestEnd {
+    /// All succeeded.
+    Succeeded,
+    /// One failed, or they took too long.
+    Failed(String),
+    /// They were not run to their end.
+    Cancelled(String),
 }
 
 /// What the hooks of one release came to. It outlives their objects: a Job that its time to live took away has run all the same.
@@ -45,6 +85,10 @@ pub struct HookRun {
     pub end: Option<HookEnd>,
     /// Its object was deleted, as its policy says.
     pub removed: bool,
+    /// When it began.
+    pub began: Option<Timestamp>,
+    /// When its end was seen.
+    pub ended: Option<Timestamp>,
 }
 
 /// How a hook ended.

@@ -34,6 +34,12 @@ pub fn holder(object: &Value, path: &FieldPath, own: &str) -> Option<Holder> {
         .max_by_key(|holder| holder.since)
 }
 
+/// Whether one of these managers holds the field at `path` of `object`, alone or with others.
+pub(crate) fn is_held_by(object: &Value, path: &FieldPath, managers: &BTreeSet<&str>) -> bool {
+    let theirs = entries(object).filter(|entry| managers.contains(text(entry, "manager")));
+    theirs.filter_map(|entry| entry.get("fieldsV1")).any(|set| holds(set, &path.0))
+}
+
 /// Tools that wrote whole manifests before Capstan did, as they call themselves in managedFields: kubectl, Helm, Argo CD, Flux, Rancher's Fleet.
 /// What a person does by `kubectl edit` or `scale` is not theirs.
 const APPLIERS: [&str; 10] = [
@@ -54,11 +60,16 @@ const APPLIERS: [&str; 10] = [
 /// An entry in another version of the API is left alone: its fields may have other names.
 pub fn take_over(live: &Value, own: &str) -> Option<Value> {
     let is_whole = |entry: &Value| text(entry, "subresource").is_empty();
-    let is_own = |entry: &Value| is_whole(entry) && text(entry, "manager") == own && text(entry, "operation") == "Apply";
-    let ours = entries(live).find(|entry| is_own(entry))?;
-    let taken = |entry: &Value| {
-        is_whole(entry) && APPLIERS.contains(&text(entry, "manager")) && text(entry, "apiVersion") == text(ours, "apiVersion")
-    };
+    let is_own = |entry: &Value| is_own_entry(entry, own);
+    let is_theirs = |entry: &Value| is_whole(entry) && APPLIERS.contains(&text(entry, "manager"));
+    let ours = entries(live).find(|entry| is_own(entry)).cloned().or_else(|| {
+        // Nothing of it was applied by us yet: what the first of them holds is the beginning.
+        let mut first = entries(live).find(|entry| is_theirs(entry))?.clone();
+        first["manager"] = json!(own);
+        first["operation"] = json!("Apply");
+        Some(first)
+    })?;
+    let taken = |entry: &Value| is_theirs(entry) && text(entry, "apiVersion") == text(&ours, "apiVersion");
     let mut merged = ours.clone();
     let mut count = 0;
     for entry in entries(live).filter(|entry| taken(entry)) {
@@ -67,6 +78,11 @@ pub fn take_over(live: &Value, own: &str) -> Option<Value> {
     }
     let rest = entries(live).filter(|entry| !is_own(entry) && !taken(entry)).cloned();
     (count > 0).then(|| std::iter::once(merged).chain(rest).collect())
+}
+
+/// Whether the entry is of what `own` applies to the object itself.
+pub(crate) fn is_own_entry(entry: &Value, own: &str) -> bool {
+    text(entry, "subresource").is_empty() && text(entry, "manager") == own && text(entry, "operation") == "Apply"
 }
 
 /// The union of two field sets.
@@ -225,6 +241,14 @@ mod tests {
         assert_eq!(managers, [&["capstan"][..], &others].concat());
         assert!(taken[0]["fieldsV1"]["f:spec"].get("f:paused").is_some() && taken[0]["fieldsV1"]["f:spec"].get("f:replicas").is_some());
         assert_eq!(take_over(&object(), "capstan"), None);
+
+        let entries = json!([
+            {"manager": "helm", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:a": {}}}},
+            {"manager": "someone", "operation": "Update", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:b": {}}}}]);
+        let taken =
+            take_over(&json!({"metadata": {"managedFields": entries}}), "capstan").expect("there is something, and nothing of ours yet");
+        let first = json!({"manager": "capstan", "operation": "Apply", "apiVersion": "v1", "fieldsV1": {"f:data": {"f:a": {}}}});
+        assert_eq!(taken, json!([first, entries[1]]));
     }
 
     #[test]

@@ -3,17 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared_model::{AppName, AppState, Digest, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, Timestamp};
-use shared_release::{Entry, Existing, Heal, Hook, Phase, Release, Withdrawal};
+use shared_model::{
+    AppName, AppState, Digest, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, ServiceAccount, Severity, Timestamp,
+};
+use shared_release::{Apply, Entry, Existing, Heal, Hold, Hook, Ignore, Phase, Release, TestRequest, Withdrawal};
 
 use crate::attempts::Attempts;
 use crate::guardrail::Guardrail;
 use crate::hook::{self, HookInput};
-use crate::inventory::{AppInventory, HookEnd, HookRuns, Inventory, Owned};
+use crate::inventory::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned};
 use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
 use crate::order::rank;
+use crate::owners::Owners;
 use crate::ownership::field_name;
 use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
+use crate::testing::{TestInput, TestNote, Testing, plan_tests};
 
 /// What the newest accepted index asks for.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +37,21 @@ pub struct DesiredApp {
     pub approved: bool,
     /// The apps that must be healthy at their wanted release before this one changes.
     pub depends_on: BTreeSet<AppName>,
+    /// Until when nothing of it is changed.
+    pub hold: Option<Hold>,
+    /// Whose rights it is written and deleted with; the agent's own if `None`.
+    pub service_account: Option<ServiceAccount>,
+    /// The request to run the release's tests.
+    pub test: Option<TestRequest>,
+}
+
+impl DesiredApp {
+    /// Why nothing of the app is changed at `now`, if somebody holds it.
+    pub fn held(&self, now: Timestamp) -> Option<Reason> {
+        let hold = self.hold.as_ref().filter(|hold| hold.until > now)?;
+        let message = format!("held by {} until {}: {}; nothing is applied, healed or deleted", hold.by, hold.until, hold.reason);
+        Some(Reason::new(Severity::Wait, "Held", message))
+    }
 }
 
 /// The whole present state.
@@ -80,7 +99,14 @@ pub enum StepKind {
         /// It was as wanted before and has these differences now (none: it was deleted). `None` when it is new or its content changed.
         drift: Option<Vec<FieldChange>>,
         /// Fields that keep their live value: the entry's own and those left to autoscalers.
-        ignore: BTreeSet<String>,
+        ignore: BTreeSet<Ignore>,
+    },
+    /// Try it in a dry run, before anything of its transactional release is written.
+    Rehearse {
+        /// The entry of the release.
+        entry: Box<Entry>,
+        /// The release.
+        release: Digest,
     },
     /// Delete it if it still has this uid.
     Delete {
@@ -134,7 +160,7 @@ pub enum StepKind {
 impl StepKind {
     /// Whether it is carried out by the API server. The others change the inventory alone.
     pub fn asks_the_api_server(&self) -> bool {
-        matches!(self, Self::Apply { .. } | Self::Delete { .. } | Self::RunHook { .. } | Self::DeleteHook { .. })
+        matches!(self, Self::Apply { .. } | Self::Rehearse { .. } | Self::Delete { .. } | Self::RunHook { .. } | Self::DeleteHook { .. })
     }
 }
 
@@ -156,10 +182,14 @@ pub struct AppPlan {
     pub completed: Option<Digest>,
     /// Everything is healthy at this release and its hooks succeeded: the inventory should say that its rollout is over.
     pub rolled_out: Option<Digest>,
+    /// What to write down about its tests, before any step.
+    pub testing: Option<TestNote>,
     /// Objects that differ from what is wanted, and how; no fields means that the object was deleted.
     pub drifted: Vec<(ObjectKey, Vec<FieldChange>)>,
     /// Objects that were compared and are as wanted.
     pub settled: Vec<ObjectKey>,
+    /// Nothing more is to be done until one of its objects changes, or what is wanted of it.
+    pub at_rest: bool,
 }
 
 /// What to do, and how things are.
@@ -167,33 +197,69 @@ pub struct AppPlan {
 pub struct Plan {
     /// The steps, by order.
     pub steps: Vec<Step>,
+    /// Whose rights the steps of each app are carried out with; the agent's own if `None`.
+    pub accounts: BTreeMap<AppName, Option<ServiceAccount>>,
     /// The apps.
     pub apps: BTreeMap<AppName, AppPlan>,
     /// When to plan again even if nothing happens.
     pub wake: Option<Timestamp>,
 }
 
+impl Plan {
+    /// What is to be written down about tests, by app.
+    pub fn test_notes(&self) -> impl Iterator<Item = (&AppName, &TestNote)> {
+        self.apps.iter().filter_map(|(app, app_plan)| Some((app, app_plan.testing.as_ref()?)))
+    }
+}
+
 /// Decides what to do next.
 pub fn plan(input: &Input<'_>) -> Plan {
+    plan_where(input, |_| true)
+}
+
+/// As [`plan`], for these apps alone: what would be planned for all others is as it was when they were planned last and came to rest. The objects
+/// and kinds of `input` need not hold more than these apps ask about, with those that they depend on.
+pub fn plan_only(input: &Input<'_>, apps: &BTreeSet<AppName>) -> Plan {
+    plan_where(input, |app| apps.contains(app))
+}
+
+fn plan_where(input: &Input<'_>, is_planned: impl Fn(&AppName) -> bool) -> Plan {
     let mut plan = Plan::default();
+    let owners = Owners::of(input.inventory);
+    let mut taken = BTreeSet::new();
     let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
     let mut deletions_left = limit.saturating_sub(input.deletions_last_hour);
-    for (app, desired) in &input.desired.apps {
-        let planner = AppPlanner { input, app, desired };
-        let (app_plan, steps, wake) = planner.plan(deletions_left);
+    for (app, desired) in input.desired.apps.iter().filter(|(app, _)| is_planned(app)) {
+        let planner = AppPlanner { input, app, desired, owners: &owners };
+        let (mut app_plan, mut steps, wake) = planner.plan(deletions_left);
+        app_plan.at_rest = steps.is_empty() && wake.is_none() && is_at_rest(&app_plan, desired) && !planner.has_hooks_to_run();
+        // Two apps that name an object which nobody has: the first takes it, and the other is told of that by the next plan.
+        steps.retain(|step| match &step.kind {
+            StepKind::Apply { entry, drift: None, .. } if entry.is_claimed() => taken.insert(step.object.clone()),
+            _ => true,
+        });
         let deletions = steps.iter().filter(|step| matches!(step.kind, StepKind::Delete { .. })).count();
         deletions_left = deletions_left.saturating_sub(u32::try_from(deletions).unwrap_or(u32::MAX));
         plan.steps.extend(steps);
         plan.wake = [plan.wake, wake].into_iter().flatten().min();
+        plan.accounts.insert(app.clone(), desired.service_account.clone());
         plan.apps.insert(app.clone(), app_plan);
     }
     for (app, inventory) in input.inventory.apps.iter().filter(|(app, _)| !input.desired.apps.contains_key(*app)) {
-        if !inventory.objects.is_empty() {
+        if !inventory.objects.is_empty() && is_planned(app) {
             plan.apps.insert(app.clone(), abandoned(app, inventory, input));
         }
     }
     plan.steps.sort_by(|a, b| (a.order, &a.app, &a.object).cmp(&(b.order, &b.app, &b.object)));
     plan
+}
+
+/// Whether nothing more is to be done for an app until one of its objects changes, or what it should be.
+fn is_at_rest(plan: &AppPlan, desired: &DesiredApp) -> bool {
+    let state = &plan.state;
+    let is_open = plan.completed.is_some() || plan.rolled_out.is_some() || !plan.drifted.is_empty() || !state.awaiting_approval.is_empty();
+    let tests = plan.testing.is_some() || state.test.as_ref().is_some_and(|test| !test.outcome.is_end());
+    desired.release.is_ok() && !is_open && !tests && state.wanted == state.applied && desired.withdrawals.len() == state.withdrawn.len()
 }
 
 /// An app that the index does not name although its objects are here: nothing asked for their deletion, so they stay.
@@ -210,11 +276,14 @@ fn abandoned(app: &AppName, inventory: &AppInventory, input: &Input<'_>) -> AppP
             drift: input.attempts.drift(app),
             awaiting_approval: Vec::new(),
             withdrawn: Vec::new(),
+            test: None,
         },
         completed: None,
         rolled_out: None,
+        testing: None,
         drifted: Vec::new(),
         settled: Vec::new(),
+        at_rest: true,
     }
 }
 
@@ -228,8 +297,8 @@ fn count(inventory: &AppInventory) -> u32 {
 pub(crate) struct Standing {
     /// Applied at its wanted content; of a hook: it succeeded.
     current: bool,
-    health: Health,
-    reason: Option<Reason>,
+    pub(crate) health: Health,
+    pub(crate) reason: Option<Reason>,
     pub(crate) step: Option<StepKind>,
     pub(crate) wake: Option<Timestamp>,
     /// What a comparison found: differences, or none.
@@ -249,19 +318,23 @@ impl Standing {
     }
 }
 
-struct AppPlanner<'a> {
-    input: &'a Input<'a>,
-    app: &'a AppName,
+/// Plans one app.
+pub(crate) struct AppPlanner<'a> {
+    pub(crate) input: &'a Input<'a>,
+    pub(crate) app: &'a AppName,
     desired: &'a DesiredApp,
+    owners: &'a Owners<'a>,
 }
 
 impl AppPlanner<'_> {
     fn plan(&self, deletions_left: u32) -> (AppPlan, Vec<Step>, Option<Timestamp>) {
         let nothing = AppInventory::default();
         let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
-        let (release, unusable) = match &self.desired.release {
-            Ok(release) => (release.as_ref(), None),
-            Err(reason) => (None, Some(reason.clone())),
+        let account = self.input.guardrail.permits_account(self.app, self.desired.service_account.as_ref());
+        let (release, unusable) = match (&self.desired.release, account) {
+            (Err(reason), _) => (None, Some(reason.clone())),
+            (_, Err(reason)) => (None, Some(reason)),
+            (Ok(release), Ok(())) => (release.as_ref(), None),
         };
         let mut wake = None;
         let mut steps = Vec::new();
@@ -276,11 +349,14 @@ impl AppPlanner<'_> {
                 drift: self.input.attempts.drift(self.app),
                 awaiting_approval: Vec::new(),
                 withdrawn: Vec::new(),
+                test: None,
             },
             completed: None,
             rolled_out: None,
+            testing: None,
             drifted: Vec::new(),
             settled: Vec::new(),
+            at_rest: false,
         };
         let mut blocked = unusable.clone();
         if unusable.is_some() {
@@ -288,7 +364,7 @@ impl AppPlanner<'_> {
         }
         let mut all_current = unusable.is_none();
         if let Some((digest, release)) = release {
-            blocked = self.waits_for_dependency();
+            blocked = self.held().or_else(|| self.waits_for_dependency());
             all_current = self.plan_release((digest, release), blocked.clone(), &mut app_plan, &mut steps, &mut wake);
             if all_current {
                 blocked = None;
@@ -298,6 +374,7 @@ impl AppPlanner<'_> {
                 app_plan.completed = (inventory.release != Some(*digest)).then_some(*digest);
             }
         }
+        let held = self.held().map(PrunePermit::Held);
         let pruning = if unusable.is_some() {
             Pruning::default()
         } else {
@@ -307,12 +384,15 @@ impl AppPlanner<'_> {
                 inventory,
                 objects: self.input.objects,
                 applied: all_current,
-                permit: self.input.prune,
+                permit: held.as_ref().unwrap_or(self.input.prune),
                 guardrail: self.input.guardrail,
+                attempts: self.input.attempts,
+                now: self.input.now,
                 deletions_left_this_hour: deletions_left,
             })
         };
         steps.extend(pruning.steps);
+        wake = [wake, pruning.wake].into_iter().flatten().min();
         app_plan.state.withdrawn = pruning.withdrawn;
         app_plan.state.awaiting_approval = pruning.awaiting;
         let kept = unaccounted(inventory, self.desired, release.map(|(_, release)| &**release));
@@ -320,7 +400,29 @@ impl AppPlanner<'_> {
             .or_else(|| app_plan.state.unhealthy.iter().max_by_key(|object| object.health).and_then(|object| object.reason.clone()))
             .or(pruning.reason)
             .or_else(|| kept_reason(&kept).filter(|_| unusable.is_none()));
+        let testing = self.plan_tests(release, unusable.as_ref(), all_current, inventory, &app_plan);
+        wake = [wake, testing.wake].into_iter().flatten().min();
+        steps.extend(testing.step.map(|(object, kind)| Step { order: step_order(&object, &kind), app: self.app.clone(), object, kind }));
+        app_plan.testing = testing.note;
+        app_plan.state.test = testing.report;
+        if let Some(reason) = self.held() {
+            steps.retain(|step| !step.kind.asks_the_api_server());
+            wake = [wake, self.desired.hold.as_ref().map(|hold| hold.until)].into_iter().flatten().min();
+            app_plan.state.reason = Some(reason);
+        }
         (app_plan, steps, wake)
+    }
+
+    /// Whether hooks of the release have yet to run: they may wait for another app.
+    fn has_hooks_to_run(&self) -> bool {
+        let runs = self.input.inventory.apps.get(self.app).map(|inventory| &inventory.hooks);
+        let Ok(Some((digest, release))) = &self.desired.release else { return false };
+        let over = runs.is_some_and(|runs| runs.over && runs.release.as_ref() == Some(digest));
+        !over && release.entries.values().any(|entry| entry.hook.is_some() && !entry.is_only_test())
+    }
+
+    fn held(&self) -> Option<Reason> {
+        self.desired.held(self.input.now)
     }
 
     /// Plans the release's own objects stage by stage; says whether all are applied and the hooks before them have succeeded. A stage that is
@@ -337,24 +439,42 @@ impl AppPlanner<'_> {
         let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
         let runs = &inventory.hooks;
         let over = runs.release.as_ref() == Some(digest) && runs.over;
+        if release.apply == Apply::Transactional
+            && blocked.is_none()
+            && inventory.release.as_ref() != Some(digest)
+            && let Some(rehearsal) = self.rehearse(digest, release, &self.unapplied(digest, release))
+        {
+            if rehearsal.refused {
+                app_plan.state.health = Health::Degraded;
+            }
+            *wake = [*wake, rehearsal.wake].into_iter().flatten().min();
+            let step = |(entry, kind): (&Entry, StepKind)| Step { order: 0, app: self.app.clone(), object: entry.object.clone(), kind };
+            steps.extend(rehearsal.steps.into_iter().map(step));
+            blocked = Some(rehearsal.reason);
+        }
         let mut stages: BTreeMap<(Phase, i32), Vec<&Entry>> = BTreeMap::new();
         for entry in release.entries.values() {
             let phases = entry.hook.as_ref().map_or_else(|| BTreeSet::from([entry.phase]), |hook| hook.phases.clone());
-            phases.into_iter().for_each(|phase| stages.entry((phase, entry.wave)).or_default().push(entry));
+            phases
+                .into_iter()
+                .filter(|phase| *phase != Phase::Test)
+                .for_each(|phase| stages.entry((phase, entry.wave)).or_default().push(entry));
         }
         let mut all_current = true;
         let mut failed = false;
+        // A rollout that may not begin cannot have failed.
+        let may_begin = blocked.is_none();
         for (stage, entries) in stages {
             let (phase, _) = stage;
-            if phase == Phase::SyncFail && (!failed || over) {
+            if phase == Phase::SyncFail && (!failed || over || !may_begin) {
                 continue;
             }
             let mut holds_up = None;
             for entry in entries {
-                let may_begin = if phase == Phase::SyncFail { None } else { blocked.as_ref() };
+                let blocked = if phase == Phase::SyncFail { None } else { blocked.as_ref() };
                 let standing = match &entry.hook {
-                    Some(hook) => self.stand_hook(entry, hook, phase, (digest, release), runs, may_begin),
-                    None => self.stand(entry, release, may_begin),
+                    Some(hook) => self.stand_hook(entry, hook, phase, (digest, release), runs.get(digest, &entry.object, phase), blocked),
+                    None => self.stand(entry, release, blocked),
                 };
                 // What runs after everything is applied does not make it less so.
                 all_current &= standing.current || phase > Phase::Sync;
@@ -370,9 +490,37 @@ impl AppPlanner<'_> {
         }
         let leftovers = hook::leftovers((digest, release), inventory, |entry| self.input.objects.get(&entry.object));
         steps.extend(leftovers.into_iter().map(|(entry, kind)| Step::leftover(self.app, entry, kind)));
-        let has_hooks = release.entries.values().any(|entry| entry.hook.is_some());
+        let has_hooks = release.entries.values().any(|entry| entry.hook.is_some() && !entry.is_only_test());
         app_plan.rolled_out = (has_hooks && !over && blocked.is_none()).then_some(*digest);
         all_current
+    }
+
+    /// What comes next of the release's tests: they begin when all of it is applied and healthy.
+    fn plan_tests(
+        &self,
+        release: Option<&(Digest, Arc<Release>)>,
+        unusable: Option<&Reason>,
+        all_current: bool,
+        inventory: &AppInventory,
+        app_plan: &AppPlan,
+    ) -> Testing {
+        let state = &app_plan.state;
+        let healthy = all_current && matches!(state.health, Health::Healthy | Health::Suspended);
+        let unready = self.held().or_else(|| (!healthy).then(|| tests_wait(state)));
+        let release = release.map(|(digest, release)| (digest, &**release));
+        let input = TestInput {
+            request: self.desired.test.as_ref(),
+            release,
+            unusable,
+            unready,
+            inventory,
+            objects: self.input.objects,
+            now: self.input.now,
+        };
+        plan_tests(&input, |entry, hook, run| match release {
+            Some(release) => self.stand_hook(entry, hook, Phase::Test, release, run, None),
+            None => Standing::new(false, Health::Unknown, None),
+        })
     }
 
     fn stand_hook(
@@ -381,11 +529,10 @@ impl AppPlanner<'_> {
         hook: &Hook,
         phase: Phase,
         (digest, release): (&Digest, &Release),
-        runs: &HookRuns,
+        run: Option<&HookRun>,
         blocked: Option<&Reason>,
     ) -> Standing {
         let key = &entry.object;
-        let run = runs.get(digest, key, phase);
         if run.is_none_or(|run| run.end.is_none())
             && let Some(standing) = self.stand_unready(entry, release)
         {
@@ -409,7 +556,9 @@ impl AppPlanner<'_> {
 
     fn note(&self, entry: &Entry, standing: Standing, app_plan: &mut AppPlan, steps: &mut Vec<Step>, wake: &mut Option<Timestamp>) {
         let key = &entry.object;
-        app_plan.state.health = app_plan.state.health.max(standing.health);
+        if !entry.policy.ignore_health {
+            app_plan.state.health = app_plan.state.health.max(standing.health);
+        }
         if (standing.health != Health::Healthy || standing.reason.is_some()) && app_plan.state.unhealthy.len() < AppState::OBJECT_LIMIT {
             app_plan.state.unhealthy.push(ObjectState { object: key.clone(), health: standing.health, reason: standing.reason });
         }
@@ -421,9 +570,7 @@ impl AppPlanner<'_> {
         }
         *wake = [*wake, standing.wake].into_iter().flatten().min();
         if let Some(kind) = standing.step {
-            let applies = matches!(kind, StepKind::Apply { .. } | StepKind::RunHook { .. });
-            let order = if applies { APPLY_ORDER + rank(&key.kind) } else { 0 };
-            steps.push(Step { order, app: self.app.clone(), object: key.clone(), kind });
+            steps.push(Step { order: step_order(key, &kind), app: self.app.clone(), object: key.clone(), kind });
         }
     }
 
@@ -440,14 +587,14 @@ impl AppPlanner<'_> {
     }
 
     /// How an entry stands that cannot be looked at yet: another app has it, or its kind is not served.
-    fn stand_unready(&self, entry: &Entry, release: &Release) -> Option<Standing> {
+    pub(crate) fn stand_unready(&self, entry: &Entry, release: &Release) -> Option<Standing> {
         let key = &entry.object;
-        let owner = self.input.inventory.owner(key).filter(|(owner, _)| entry.is_claimed() && *owner != self.app);
+        if let Err(reason) = self.input.guardrail.permits_for(self.app, self.desired.service_account.as_ref(), key) {
+            return Some(Standing::new(false, Health::Degraded, Some(reason)));
+        }
+        let owner = Some(key).filter(|_| entry.is_claimed()).and_then(|key| self.owners.other(self.app, key));
         if let Some((owner, owned)) = owner {
             return Some(self.owned_by_other(entry, owner, owned));
-        }
-        if let Err(reason) = self.input.guardrail.permits(key) {
-            return Some(Standing::new(false, Health::Degraded, Some(reason)));
         }
         match self.input.kinds.get(&key.kind) {
             Some(KindState::Served(_)) => None,
@@ -469,7 +616,8 @@ impl AppPlanner<'_> {
             let message = format!("{key} belongs to app {owner}, which still runs it; take it out of one of the two apps");
             Standing::new(false, Health::Degraded, Some(Reason::new(Severity::Error, "OwnedByOtherApp", message)))
         };
-        if handed_over {
+        let held = |name| self.input.desired.apps.get(name).is_some_and(|app| app.held(self.input.now).is_some());
+        if handed_over && !held(owner) && !held(self.app) {
             let uid = owned.uid.clone().unwrap_or_default();
             standing.step = Some(StepKind::Adopt { from: Some(owner.clone()), uid });
         }
@@ -479,6 +627,9 @@ impl AppPlanner<'_> {
     fn stand_unapplied(&self, entry: &Entry, owned: Option<&Owned>, release: &Release, blocked: Option<&Reason>) -> Standing {
         let key = &entry.object;
         let observed = self.input.objects.get(key);
+        if entry.policy.existing == Existing::Ignore {
+            return Standing::new(true, Health::Healthy, None);
+        }
         if entry.policy.existing == Existing::IfNotPresent {
             match observed {
                 Some(Observed::Present(_)) => return Standing::new(true, Health::Healthy, None),
@@ -500,14 +651,16 @@ impl AppPlanner<'_> {
             return Standing::new(false, Health::Progressing, Some(reason));
         }
         let error = self.input.attempts.error(self.app, key).cloned();
-        let health = if error.is_some() { Health::Degraded } else { Health::Progressing };
+        // An API server that asks to wait says nothing about the object.
+        let failed = error.as_ref().is_some_and(|reason| reason.severity != Severity::Wait);
+        let health = if failed { Health::Degraded } else { Health::Progressing };
         let mut standing = Standing::new(false, health, error.or_else(|| Some(applying(entry))));
         self.apply_when_due(&mut standing, entry, owned, None);
         standing
     }
 
     /// A namespace that the same release brings is there before anything is put into it.
-    fn waits_for_namespace(&self, entry: &Entry, release: &Release) -> Option<Reason> {
+    pub(crate) fn waits_for_namespace(&self, entry: &Entry, release: &Release) -> Option<Reason> {
         let namespace = entry.object.namespace.as_ref()?;
         let key = ObjectKey::new(GroupKind::new("", "Namespace"), None, namespace);
         let there = matches!(self.input.objects.get(&key), Some(Observed::Present(present)) if !present.deleting);
@@ -543,6 +696,10 @@ impl AppPlanner<'_> {
         let ended = entry.object.kind.kind == "Job" && entry.object.kind.group == "batch" && has_ended(present);
         if ended && !owned.finished {
             standing.step = Some(StepKind::Finish);
+            return standing;
+        }
+        if entry.policy.existing == Existing::IfNotPresent {
+            // Made where it was missing; from then on it is whatever its users make of it (Flux's `IfNotPresent`).
             return standing;
         }
         if owned.uid.as_ref() != Some(&present.uid) {
@@ -589,13 +746,14 @@ impl AppPlanner<'_> {
             return;
         }
         let mut ignore = entry.policy.ignore.clone();
-        ignore.extend(owned.into_iter().flat_map(|owned| owned.yielded.iter().cloned()));
+        ignore.extend(owned.into_iter().flat_map(|owned| owned.yielded.iter().cloned().map(Ignore::Pointer)));
         standing.step = Some(StepKind::Apply { entry: Box::new(entry.clone()), drift, ignore });
     }
 
     fn drift_reason(&self, entry: &Entry, what: &str) -> Reason {
         let key = &entry.object;
         let (code, outcome) = match (entry.policy.heal, self.input.attempts.fight(self.app, key)) {
+            _ if self.held().is_some() => ("Drifted", "its app is held".to_owned()),
             (Heal::Correct, Some(manager)) => ("Fight", format!("{manager} rewrites it again and again, so it is healed less often")),
             (Heal::Correct, None) => ("Drifted", "it is being set right".to_owned()),
             (Heal::Report | Heal::None, _) => ("Drifted", "its app says to leave it".to_owned()),
@@ -617,6 +775,17 @@ impl AppPlanner<'_> {
 
 const APPLY_ORDER: u32 = 10;
 
+/// What is applied follows the order of kinds; all else comes before it.
+fn step_order(object: &ObjectKey, kind: &StepKind) -> u32 {
+    let applies = matches!(kind, StepKind::Apply { .. } | StepKind::RunHook { .. });
+    if applies { APPLY_ORDER + rank(&object.kind) } else { 0 }
+}
+
+fn tests_wait(state: &AppState) -> Reason {
+    let why = state.reason.as_ref().map_or_else(|| format!("it is {}", state.health), |reason| reason.message.clone());
+    Reason::new(Severity::Wait, "TestsWait", format!("the release is not applied and healthy ({why})"))
+}
+
 fn has_ended(present: &Present) -> bool {
     present.verdict.health == Health::Healthy || present.verdict.reason.as_ref().is_some_and(|reason| reason.code == "JobFailed")
 }
@@ -637,7 +806,8 @@ fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<Stri
         let key = &entry.object;
         let owned = input.inventory.get(name, key);
         if owned.is_none_or(|owned| owned.applied != Some(entry.digest)) {
-            return (entry.policy.existing == Existing::Override).then(|| format!("whose {key} is not applied yet"));
+            let is_written = matches!(entry.policy.existing, Existing::Override | Existing::Merge);
+            return is_written.then(|| format!("whose {key} is not applied yet"));
         }
         match input.objects.get(key) {
             Some(Observed::Present(present)) if matches!(present.verdict.health, Health::Healthy | Health::Suspended) => None,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use shared_model::{AppName, ObjectKey, Reason, Severity};
+use shared_model::{AppName, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Phase, Release, deletion_budget, waits_always};
 
+use crate::attempts::Attempts;
 use crate::guardrail::Guardrail;
 use crate::inventory::{AppInventory, Owned};
 use crate::observed::{Objects, Observed};
@@ -33,6 +34,8 @@ pub(crate) struct Pruning {
     /// Deletions that wait for an approval.
     pub(crate) awaiting: Vec<ObjectKey>,
     pub(crate) reason: Option<Reason>,
+    /// When a deletion that was refused is tried again.
+    pub(crate) wake: Option<Timestamp>,
 }
 
 /// What deciding about deletions of one app needs.
@@ -45,6 +48,8 @@ pub(crate) struct PruneInput<'a> {
     pub(crate) applied: bool,
     pub(crate) permit: &'a PrunePermit,
     pub(crate) guardrail: &'a Guardrail,
+    pub(crate) attempts: &'a Attempts,
+    pub(crate) now: Timestamp,
     pub(crate) deletions_left_this_hour: u32,
 }
 
@@ -69,7 +74,9 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
             continue;
         }
         match judge(owned, input.objects.get(key)) {
-            Judgement::Delete(_) if let Err(reason) = input.guardrail.permits(key) => {
+            Judgement::Delete(_)
+                if let Err(reason) = input.guardrail.permits_for(input.app, input.desired.service_account.as_ref(), key) =>
+            {
                 pruning.reason.get_or_insert(reason);
             }
             Judgement::Forget(cause) => pruning.step(input.app, key, 0, StepKind::Forget(cause)),
@@ -113,6 +120,14 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
         }
         // The highest stage goes first, and the next one only when it is gone: a later plan sees to that.
         for (key, uid) in last.into_iter().take(at_most) {
+            if let Some(refused) = input.attempts.error(input.app, key) {
+                pruning.reason.get_or_insert_with(|| refused.clone());
+                let due = input.attempts.next(input.app, key, false);
+                if due > input.now {
+                    pruning.wake = [pruning.wake, Some(due)].into_iter().flatten().min();
+                    continue;
+                }
+            }
             let order = DELETE_ORDER + 100_u32.saturating_sub(rank(&key.kind));
             pruning.step(input.app, key, order, StepKind::Delete { uid: uid.to_owned() });
         }

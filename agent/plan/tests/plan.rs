@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_health::Verdict;
 use agent_plan::{
-    Attempts, Compared, Desired, DesiredApp, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory, KindState, Kinds, Observed, Owned,
-    Plan, Present, PrunePermit, StepKind, Tracking, plan,
+    AccountRule, Attempts, Compared, Desired, DesiredApp, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory, KindState, Kinds,
+    Observed, Owned, Pattern, Plan, Present, PrunePermit, StepKind, TestEnd, TestNote, TestRuns, Tracking, plan,
 };
 use proptest::prelude::*;
-use shared_model::{AppName, Digest, FieldChange, GroupKind, Health, ObjectKey, Reason, Scope, Severity, Timestamp};
-use shared_release::{Entry, Existing, Heal, Hook, HookDelete, Phase, Policy, Release, Withdrawal, deletion_budget};
+use shared_model::{AppName, Digest, FieldChange, GroupKind, Health, ObjectKey, Reason, Scope, ServiceAccount, Severity, Timestamp};
+use shared_release::{
+    Apply, Entry, Existing, Heal, Hold, Hook, HookDelete, Phase, Policy, Release, TestRequest, Withdrawal, deletion_budget,
+};
 
 /// Everything that a plan is made from.
 struct Scene {
@@ -20,15 +23,24 @@ struct Scene {
     withdraws: BTreeMap<AppName, BTreeSet<Withdrawal>>,
     needs: BTreeMap<AppName, BTreeSet<AppName>>,
     approved: BTreeSet<AppName>,
+    transactional: BTreeSet<AppName>,
+    holds: BTreeMap<AppName, Hold>,
+    /// Objects that a dry run at the wanted release accepted.
+    rehearsed: Vec<(AppName, ObjectKey)>,
     inventory: Inventory,
     /// Runs of hooks at the wanted release, in words.
     ran: Vec<(AppName, ObjectKey, Vec<String>)>,
     over: BTreeSet<AppName>,
+    /// Requests for tests.
+    asks: BTreeMap<AppName, TestRequest>,
+    /// What is known of tests, in words.
+    tested: BTreeMap<AppName, Vec<String>>,
     objects: BTreeMap<ObjectKey, Observed>,
     kinds: Kinds,
     attempts: Attempts,
     permit: PrunePermit,
     guardrail: Guardrail,
+    accounts: BTreeMap<AppName, ServiceAccount>,
     deletions_last_hour: u32,
 }
 
@@ -72,6 +84,7 @@ fn phase(word: &str) -> Phase {
         "Sync" => Phase::Sync,
         "PostSync" => Phase::PostSync,
         "SyncFail" => Phase::SyncFail,
+        "Test" => Phase::Test,
         other => panic!("no phase: {other}"),
     }
 }
@@ -99,14 +112,20 @@ impl Scene {
             withdraws: BTreeMap::new(),
             needs: BTreeMap::new(),
             approved: BTreeSet::new(),
+            transactional: BTreeSet::new(),
+            holds: BTreeMap::new(),
+            rehearsed: Vec::new(),
             inventory: Inventory::default(),
             ran: Vec::new(),
             over: BTreeSet::new(),
+            asks: BTreeMap::new(),
+            tested: BTreeMap::new(),
             objects: BTreeMap::new(),
             kinds: Kinds::new(),
             attempts: Attempts::default(),
             permit: PrunePermit::Granted,
             guardrail: Guardrail::open("capstan-system"),
+            accounts: BTreeMap::new(),
             deletions_last_hour: 0,
         };
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -143,6 +162,11 @@ impl Scene {
             [name, "wants", object, ref rest @ ..] => self.want(app(name), key(object), rest),
             [name, "leaves"] => drop(self.leaves.insert(app(name))),
             [name, "ran", object, ref rest @ ..] => self.ran.push((app(name), key(object), rest.iter().map(ToString::to_string).collect())),
+            [name, "asks", "tests", request] => {
+                let request = TestRequest { id: request.parse().expect("an id"), by: "ann".into(), seconds: 300 };
+                self.asks.insert(app(name), request);
+            }
+            [name, "tests", ref rest @ ..] => drop(self.tested.insert(app(name), rest.iter().map(ToString::to_string).collect())),
             [name, "is", "over"] => drop(self.over.insert(app(name))),
             [name, "owns", object, ref rest @ ..] => self.own(&app(name), &key(object), rest),
             [name, "withdraws", object, ref rest @ ..] => {
@@ -150,6 +174,19 @@ impl Scene {
                 self.withdraws.entry(app(name)).or_default().insert(Withdrawal { object: key(object), to });
             }
             [name, "needs", other] => drop(self.needs.entry(app(name)).or_default().insert(app(other))),
+            [name, "is", "transactional"] => drop(self.transactional.insert(app(name))),
+            [name, "is", "held", "until", until] => {
+                let until = Timestamp::from_second(until.parse().expect("a number")).expect("valid");
+                drop(self.holds.insert(app(name), Hold { by: "ada".into(), reason: "a look at it".into(), until }));
+            }
+            [name, "rehearsed", object] => self.rehearsed.push((app(name), key(object))),
+            [name, "runs", "as", account] => drop(self.accounts.insert(app(name), account.parse().expect("an account"))),
+            [name, "may", "run", "as", account] => self.guardrail.impersonate.get_or_insert_default().push(AccountRule {
+                apps: vec![Pattern::new(name)],
+                accounts: vec![account.parse().expect("accounts")],
+                agents_own: false,
+                only_in_accounts_namespace: false,
+            }),
             [name, "is", "approved"] => drop(self.approved.insert(app(name))),
             [name, "failed", object] => {
                 self.attempts.failed(&app(name), &key(object), Reason::new(Severity::Error, "Invalid", "no"), now());
@@ -169,7 +206,12 @@ impl Scene {
                 Some("none") => Heal::None,
                 _ => Heal::Correct,
             },
-            existing: if words.contains(&"once") { Existing::IfNotPresent } else { Existing::Override },
+            existing: match after(words, "existing") {
+                Some("once") => Existing::IfNotPresent,
+                Some("ignored") => Existing::Ignore,
+                _ => Existing::Override,
+            },
+            ignore_health: words.contains(&"whatever-its-health"),
             ..Policy::default()
         };
         let hook = after(words, "hook").map(|phases| Hook {
@@ -214,6 +256,23 @@ impl Scene {
             Ok(Some((digest, _))) => *digest,
             other => panic!("no release: {other:?}"),
         };
+        for (name, words) in &self.tested {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let since = now() - Duration::from_secs(if words.contains(&"late") { 300 } else { 10 });
+            let tests = TestRuns {
+                request: words[0].parse().expect("an id"),
+                release: if words.contains(&"earlier") { Digest::of(b"earlier") } else { digest(name) },
+                seen: since,
+                until: since + Duration::from_secs(300),
+                runs: BTreeMap::new(),
+                end: match (words.contains(&"succeeded"), words.contains(&"failed")) {
+                    (true, _) => Some((TestEnd::Succeeded, now())),
+                    (_, true) => Some((TestEnd::Failed("no".into()), now())),
+                    _ => None,
+                },
+            };
+            inventory.apps.entry(name.clone()).or_default().tests = Some(tests);
+        }
         for (name, object, words) in &self.ran {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let release = if words.contains(&"earlier") { Digest::of(b"earlier") } else { digest(name) };
@@ -223,8 +282,14 @@ impl Scene {
                 (_, true) => Some(HookEnd::Failed("no".into())),
                 _ => None,
             };
-            let run = HookRun { uid, over: after(&words, "over").map(str::to_owned), end, removed: words.contains(&"removed") };
-            *inventory.apps.entry(name.clone()).or_default().hooks.entry(release, object, phase(words[0])) = run;
+            let run = HookRun {
+                uid,
+                over: after(&words, "over").map(str::to_owned),
+                end,
+                removed: words.contains(&"removed"),
+                ..HookRun::default()
+            };
+            *inventory.apps.entry(name.clone()).or_default().run(release, object, phase(words[0])) = run;
         }
         for name in &self.over {
             let hooks = &mut inventory.apps.entry(name.clone()).or_default().hooks;
@@ -267,12 +332,16 @@ impl Scene {
     fn desired(&self) -> Desired {
         let names = self.wants.keys().chain(&self.leaves).chain(self.withdraws.keys());
         let apps = names.map(|name| {
-            let release = self.wants.get(name).map(|entries| Release::new(name.clone(), entries.clone()));
+            let apply = if self.transactional.contains(name) { Apply::Transactional } else { Apply::Isolated };
+            let release = self.wants.get(name).map(|entries| Release::new(name.clone(), entries.clone()).applied(apply));
             let desired = DesiredApp {
                 release: Ok(release.map(|release| (release.encode().0, Arc::new(release)))),
                 withdrawals: self.withdraws.get(name).cloned().unwrap_or_default(),
                 approved: self.approved.contains(name),
                 depends_on: self.needs.get(name).cloned().unwrap_or_default(),
+                hold: self.holds.get(name).cloned(),
+                service_account: self.accounts.get(name).cloned(),
+                test: self.asks.get(name).cloned(),
             };
             (name.clone(), desired)
         });
@@ -286,13 +355,18 @@ impl Scene {
             kinds.entry(key.kind.clone()).or_insert(KindState::Served(Scope::Namespaced));
         }
         let desired = self.desired();
+        let mut attempts = self.attempts.clone();
+        for (name, object) in &self.rehearsed {
+            let Ok(Some((digest, _))) = &desired.apps[name].release else { panic!("{name} wants nothing") };
+            attempts.rehearsed(name, digest, object);
+        }
         plan(&Input {
             now: now(),
             inventory: &self.inventory(&desired),
             desired: &desired,
             objects: &self.objects,
             kinds: &kinds,
-            attempts: &self.attempts,
+            attempts: &attempts,
             guardrail: &self.guardrail,
             prune: &self.permit,
             deletions_last_hour: self.deletions_last_hour,
@@ -309,6 +383,7 @@ fn tell(plan: &Plan) -> String {
         let what = match &step.kind {
             StepKind::Apply { drift: None, .. } => format!("apply {object}"),
             StepKind::Apply { drift: Some(_), .. } => format!("heal {object}"),
+            StepKind::Rehearse { .. } => format!("try {object}"),
             StepKind::Delete { uid } => format!("delete {object} {uid}"),
             StepKind::Adopt { from: Some(from), .. } => format!("adopt {object} from {from}"),
             StepKind::Adopt { from: None, .. } => format!("adopt {object}"),
@@ -337,6 +412,19 @@ fn tell(plan: &Plan) -> String {
         let reason = state.reason.as_ref().map_or(String::new(), |reason| format!(" {}", reason.code));
         let separator = if text.is_empty() { "" } else { "\n" };
         write!(text, "{separator}{name}: {}{done}{over}{reason}", state.health).expect("memory");
+        match &app.testing {
+            Some(TestNote::Begin(tests)) => write!(text, " begins {}", tests.request).expect("memory"),
+            Some(TestNote::Fail { object, message }) => write!(text, " fails {} ({message})", short(object)).expect("memory"),
+            Some(TestNote::End(end)) => write!(text, " ends {end:?}").expect("memory"),
+            None => {}
+        }
+        if let Some(test) = &state.test {
+            let why = test.reason.as_ref().map_or(String::new(), |reason| format!(" {}", reason.code));
+            write!(text, " test {} {}{why}", test.request, test.outcome.as_str()).expect("memory");
+            for result in &test.results {
+                write!(text, " {}={}", result.object.name, result.outcome.as_str()).expect("memory");
+            }
+        }
         for (word, keys) in [("awaits", &state.awaiting_approval), ("gone", &state.withdrawn)] {
             if !keys.is_empty() {
                 let names: Vec<String> = keys.iter().map(short).collect();
@@ -360,6 +448,144 @@ fn check(cases: &[Case<'_>]) {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn a_transactional_release_is_tried_as_a_whole_before_anything_is_written() {
+    check(&[
+        (
+            "everything is tried, whatever its wave",
+            "web is transactional\nweb wants ConfigMap/a\nweb wants ConfigMap/b wave 3",
+            "try ConfigMap/a, try ConfigMap/b\nweb: Waiting Rehearsing",
+        ),
+        (
+            "and nothing is written before the last answer",
+            "web is transactional\nweb wants ConfigMap/a\nweb wants ConfigMap/b\nweb rehearsed ConfigMap/a",
+            "try ConfigMap/b\nweb: Waiting Rehearsing",
+        ),
+        (
+            "what was accepted is applied, wave by wave",
+            "web is transactional\nweb wants ConfigMap/a\nweb wants ConfigMap/b wave 1\nweb rehearsed ConfigMap/a\nweb rehearsed ConfigMap/b",
+            "apply ConfigMap/a\nweb: Waiting WaveNotHealthy",
+        ),
+        (
+            "one that is refused stops all, and is tried again later",
+            "web is transactional\nweb wants ConfigMap/bad\nweb wants ConfigMap/good\nweb rehearsed ConfigMap/good\nweb failed ConfigMap/bad",
+            "web: Degraded ReleaseRefused",
+        ),
+        (
+            "what runs is healed meanwhile",
+            "web is transactional\nweb wants ConfigMap/bad\nweb wants ConfigMap/good\nweb failed ConfigMap/bad\nweb owns ConfigMap/good
+             there ConfigMap/good changed",
+            "heal ConfigMap/good\nweb: Degraded ReleaseRefused",
+        ),
+        (
+            "what only the release itself makes possible is not tried",
+            "web is transactional\nweb wants Namespace/ns\nweb wants ConfigMap/a\nweb rehearsed Namespace/ns\nabsent Namespace/ns",
+            "apply Namespace/ns\nweb: Progressing Applying",
+        ),
+        (
+            "nor are objects of a kind whose definition it brings",
+            "web is transactional\nweb wants CustomResourceDefinition/widgets.example.com\nweb wants Widget/w\nkind Widget missing
+             web rehearsed CustomResourceDefinition/widgets.example.com",
+            "apply CustomResourceDefinition/widgets.example.com\nweb: Progressing KindNotServedYet",
+        ),
+        (
+            "hooks of a failure wait for what has not begun",
+            "web is transactional\nweb wants Deployment/api\nweb owns Deployment/api\nthere Deployment/api Degraded\nweb wants ConfigMap/new
+             web wants Job/f hook SyncFail\nabsent Job/f",
+            "try ConfigMap/new, try Job/f\nweb: Degraded NotReady",
+        ),
+        (
+            "what is made only once is tried where it is missing",
+            "web is transactional\nweb wants ConfigMap/a existing once\nabsent ConfigMap/a\nweb wants ConfigMap/b existing once\nthere ConfigMap/b",
+            "try ConfigMap/a\nweb: Waiting Rehearsing",
+        ),
+        (
+            "an object of another app stops it",
+            "web is transactional\nweb wants ConfigMap/a\nweb wants ConfigMap/mine\nweb rehearsed ConfigMap/mine\napi wants ConfigMap/a
+             api owns ConfigMap/a\nthere ConfigMap/a",
+            "api: Healthy applied\nweb: Degraded OwnedByOtherApp",
+        ),
+        (
+            "an app without changes tries nothing",
+            "web is transactional\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a",
+            "web: Healthy applied",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_held_is_told_and_not_touched_until_the_hold_ends() {
+    check(&[
+        (
+            "drift stays",
+            "web is held until 1000060\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a changed",
+            "web: Healthy applied Held",
+        ),
+        ("new content waits", "web is held until 1000060\nweb wants ConfigMap/a", "web: Waiting Held"),
+        (
+            "nothing is deleted",
+            "web is held until 1000060\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/old
+             web owns ConfigMap/old\nthere ConfigMap/old",
+            "web: Healthy applied Held",
+        ),
+        ("no hook runs", "web is held until 1000060\nweb wants Job/j hook PreSync\nabsent Job/j", "web: Waiting Held"),
+        (
+            "nothing of it changes hands",
+            "web is held until 1000060\nweb wants ConfigMap/b\nweb owns ConfigMap/b\nthere ConfigMap/b\nweb owns ConfigMap/a\nthere ConfigMap/a
+             web withdraws ConfigMap/a to api\napi wants ConfigMap/a",
+            "api: Progressing HandOver\nweb: Healthy applied Held",
+        ),
+        (
+            "what is only to be noted is noted",
+            "web is held until 1000060\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb owns Job/j\nweb wants Job/j\nended Job/j",
+            "finish Job/j\nweb: Healthy applied Held",
+        ),
+        (
+            "a hold that is over holds nothing",
+            "web is held until 1000000\nweb wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a changed",
+            "heal ConfigMap/a\nweb: Healthy applied Drifted",
+        ),
+    ]);
+}
+
+#[test]
+fn of_two_apps_that_name_an_object_which_nobody_has_one_takes_it() {
+    check(&[
+        (
+            "the first",
+            "api wants ConfigMap/a\nweb wants ConfigMap/a",
+            "apply ConfigMap/a\napi: Progressing Applying\nweb: Progressing Applying",
+        ),
+        (
+            "and the other is told",
+            "api wants ConfigMap/a\napi owns ConfigMap/a\nthere ConfigMap/a\nweb wants ConfigMap/a",
+            "api: Healthy applied\nweb: Degraded OwnedByOtherApp",
+        ),
+    ]);
+}
+
+#[test]
+fn objects_may_ask_to_be_left_alone() {
+    check(&[
+        (
+            "one that is ignored is neither made nor looked at",
+            "web wants ConfigMap/a existing ignored\nabsent ConfigMap/a",
+            "web: Healthy applied",
+        ),
+        (
+            "one that is made once is made",
+            "web wants ConfigMap/a existing once\nabsent ConfigMap/a",
+            "apply ConfigMap/a\nweb: Progressing Applying",
+        ),
+        ("and left as it is", "web wants ConfigMap/a existing once\nthere ConfigMap/a", "web: Healthy applied"),
+        (
+            "health that does not count leaves the app healthy",
+            "web wants Deployment/api whatever-its-health\nweb owns Deployment/api\nthere Deployment/api Degraded",
+            "web: Healthy applied NotReady",
+        ),
+    ]);
 }
 
 #[test]
@@ -534,6 +760,40 @@ fn the_guardrail_holds_whatever_the_hub_asks() {
 }
 
 #[test]
+fn an_app_that_may_not_run_as_its_account_is_left_as_it_is_and_disturbs_nobody() {
+    let drifted = "web wants ConfigMap/a\nweb owns ConfigMap/a\nabsent ConfigMap/a\nweb owns ConfigMap/old\nweb withdraws ConfigMap/old\nthere ConfigMap/old\n";
+    check(&[
+        (
+            "neither applied nor healed nor deleted with another account",
+            &format!("web may run as team-a:deployer\nweb runs as team-b:admin\n{drifted}"),
+            "web: Unknown AccountRefused",
+        ),
+        ("nor with the agent's own rights", &format!("web may run as team-a:deployer\n{drifted}"), "web: Unknown AccountRefused"),
+        (
+            "with its own it is",
+            "web may run as team-a:*\nweb runs as team-a:deployer\nweb wants ConfigMap/a",
+            "apply ConfigMap/a\nweb: Progressing Applying",
+        ),
+        (
+            "its neighbour goes on",
+            "web may run as team-a:*\nother may run as team-b:*\nother runs as team-b:x\nweb wants ConfigMap/a\nother wants ConfigMap/b",
+            "apply ConfigMap/b\nother: Progressing Applying\nweb: Unknown AccountRefused",
+        ),
+    ]);
+}
+
+#[test]
+fn a_deletion_that_was_refused_waits_before_it_is_asked_again() {
+    let doomed = "web leaves\nweb owns ConfigMap/a\nweb withdraws ConfigMap/a\nthere ConfigMap/a\n";
+    check(&[
+        ("at once the first time", doomed, "delete ConfigMap/a u-a\nweb: Healthy"),
+        ("later the next time, and it is said why", &format!("{doomed}web failed ConfigMap/a"), "web: Healthy Invalid"),
+    ]);
+    let scene = Scene::read(&format!("{doomed}web failed ConfigMap/a"));
+    assert!(scene.plan().wake.is_some_and(|at| at > now()), "and it is woken for it");
+}
+
+#[test]
 fn hooks_run_once_for_a_release_around_what_they_belong_to() {
     let before = "web wants Job/m hook PreSync\nweb wants ConfigMap/a\n";
     for (name, rest, expected) in [
@@ -690,6 +950,70 @@ fn what_hooks_leave_behind_goes_when_their_phase_has_ended() {
     }
 }
 
+/// Tests run once for each request, one after the other as Helm runs them, and never twice.
+#[test]
+fn tests_run_when_they_are_asked_for_and_once() {
+    let base = "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a
+                web wants Pod/b hook Test\nweb wants Pod/z wave -1 hook Test delete succeeded\n";
+    let nothing = "web: Healthy applied";
+    let asked = |rest: &str| format!("web asks tests r1\nweb tests r1\n{rest}");
+    let first = "web: Healthy applied test r1 Running TESTS";
+    let said = |text: &str, tests: &str| text.replace("TESTS", tests);
+    for (name, rest, expected) in [
+        ("nobody asks", "absent Pod/b\nabsent Pod/z".to_owned(), nothing.to_owned()),
+        ("a request is written down before anything runs", "web asks tests r1\nabsent Pod/z".into(), "web: Healthy applied begins r1 test r1 Waiting z=Waiting b=Waiting".into()),
+        ("the first by weight runs alone", asked("absent Pod/b\nabsent Pod/z"), "run Pod/z\nweb: Healthy applied test r1 Waiting HookRunning z=Waiting b=Waiting".into()),
+        ("it runs", asked("web ran Pod/z Test\nweb owns Pod/z made-by-hook\nthere Pod/z Progressing\nabsent Pod/b"), said(&first.replace("Running ", "Running HookRunning "), "z=Running b=Waiting")),
+        ("it ends", asked("web ran Pod/z Test\nweb owns Pod/z made-by-hook\nthere Pod/z\nabsent Pod/b"), format!("succeeded Pod/z\n{}", said(first, "z=Running b=Waiting"))),
+        ("then the next runs", asked("web ran Pod/z Test succeeded\nthere Pod/z\nabsent Pod/b"), format!("run Pod/b\n{}", said(&first.replace("Running ", "Running HookRunning "), "z=Succeeded b=Waiting"))),
+        ("it fails", asked("web ran Pod/z Test\nthere Pod/z Degraded\nabsent Pod/b"), format!("failed Pod/z\n{}", said(&first.replace("Running ", "Running HookFailed "), "z=Running b=Waiting"))),
+        ("the first that fails is the last", asked("web ran Pod/z Test failed\nabsent Pod/z\nabsent Pod/b"), "web: Healthy applied ends Failed(\"Pod ns/z failed: no\") test r1 Running z=Failed b=Waiting".into()),
+        ("all succeeded", asked("web ran Pod/z Test succeeded\nweb ran Pod/b Test succeeded\nabsent Pod/z\nabsent Pod/b"), "web: Healthy applied ends Succeeded test r1 Running z=Succeeded b=Succeeded".into()),
+        ("what was run is not run again", "web asks tests r1\nweb tests r1 succeeded\nweb ran Pod/z Test succeeded removed\nweb ran Pod/b Test succeeded\nabsent Pod/z\nabsent Pod/b".into(), "web: Healthy applied test r1 Succeeded z=Succeeded b=Succeeded".into()),
+        ("what was run stays known when the request is gone", "web tests r1 failed\nweb ran Pod/z Test failed\nabsent Pod/z\nabsent Pod/b".into(), "web: Healthy applied test r1 Failed TestFailed z=Failed b=Cancelled".into()),
+        ("a policy deletes what it names when all is over", "web tests r1 succeeded\nweb ran Pod/z Test succeeded\nweb owns Pod/z made-by-hook\nthere Pod/z\nweb ran Pod/b Test succeeded\nweb owns Pod/b made-by-hook\nthere Pod/b".into(), "remove Pod/z\nweb: Healthy applied test r1 Succeeded z=Succeeded b=Succeeded".into()),
+        ("and not before", asked("web ran Pod/z Test succeeded\nweb owns Pod/z made-by-hook\nthere Pod/z\nweb ran Pod/b Test\nthere Pod/b Progressing"), said(&first.replace("Running ", "Running HookRunning "), "z=Succeeded b=Running")),
+        ("a newer request begins at once", "web asks tests r2\nweb tests r1\nweb ran Pod/z Test\nthere Pod/z Progressing".into(), "web: Healthy applied begins r2 test r2 Waiting z=Waiting b=Waiting".into()),
+        ("it makes room where the policy lets it", "web asks tests r2\nweb tests r2\nweb ran Pod/z Test succeeded\nabsent Pod/z\nweb owns Pod/b made-by-hook\nthere Pod/b".into(), "make-room Pod/b\nweb: Healthy applied test r2 Running HookWaits z=Succeeded b=Waiting".into()),
+        ("and fails where it does not", "web asks tests r2\nweb tests r2\nweb owns Pod/z made-by-hook\nthere Pod/z".into(), "web: Healthy applied fails Pod/z (it is there already, and its delete policy keeps what an earlier run left; delete that, or add before-hook-creation to helm.sh/hook-delete-policy) test r2 Waiting z=Waiting b=Waiting".into()),
+        ("a stranger's object is neither deleted nor applied over", asked("there Pod/z"), "web: Healthy applied fails Pod/z (it is there already, and no run of a test made it; delete it, or give one of the two another name) test r1 Waiting z=Waiting b=Waiting".into()),
+        ("a test that is deleted while it runs has failed", asked("web ran Pod/z Test\nabsent Pod/z"), said(&first.replace("applied", "applied fails Pod/z (its object was deleted before its end was seen)"), "z=Running b=Waiting")),
+        ("one that the agent lost between intent and answer is created", asked("web ran Pod/z Test intent\nabsent Pod/z\nabsent Pod/b"), format!("run Pod/z\n{}", said(&first.replace("Running ", "Running HookRunning "), "z=Running b=Waiting"))),
+        ("an unobservable one has not failed", asked("web ran Pod/z Test\nunknown Pod/z"), said(&first.replace("Running ", "Running NotObservable "), "z=Running b=Waiting")),
+        ("the hub takes the request back", "web tests r1\nweb ran Pod/z Test\nthere Pod/z Progressing".into(), "web: Healthy applied ends Cancelled(\"the hub took the request back\") test r1 Running z=Running b=Waiting".into()),
+        ("too late", "web asks tests r1\nweb tests r1 late\nweb ran Pod/z Test\nthere Pod/z Progressing".into(), "web: Healthy applied fails Pod/z (it did not end within 300 seconds (Pod ns/z runs in Test (not ready))) test r1 Running z=Running b=Waiting".into()),
+        ("an end counts that is seen as time runs out", "web asks tests r1\nweb tests r1 late\nweb ran Pod/z Test\nthere Pod/z".into(), format!("succeeded Pod/z\n{}", said(first, "z=Running b=Waiting"))),
+    ] {
+        assert_eq!(tell(&Scene::read(&format!("{base}{rest}")).plan()), expected, "{name}");
+    }
+    let cancelled = tell(&Scene::read(&format!("{base}web tests r1 earlier\nweb ran Pod/z Test\nthere Pod/z Progressing")).plan());
+    assert!(cancelled.contains("ends Cancelled(\"release") && cancelled.ends_with("had ended\") test r1 Running z=Running"), "{cancelled}");
+    check(&[
+        (
+            "tests wait for the health of the release",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a Progressing\nweb wants Pod/b hook Test\nweb asks tests r1\nweb tests r1\nabsent Pod/b",
+            "web: Progressing applied NotReady test r1 Waiting TestsWait b=Waiting",
+        ),
+        (
+            "and go on when they made it sick",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a Progressing\nweb wants Pod/b hook Test\nweb wants Pod/a wave -1 hook Test
+             web asks tests r1\nweb tests r1\nweb ran Pod/a Test succeeded\nabsent Pod/a\nabsent Pod/b",
+            "run Pod/b\nweb: Progressing applied NotReady test r1 Running HookRunning a=Succeeded b=Waiting",
+        ),
+        (
+            "a test holds up nobody and is no reason to wait",
+            "db wants ConfigMap/d\ndb owns ConfigMap/d\nthere ConfigMap/d\ndb wants Pod/b hook Test\ndb tests r1 failed\ndb ran Pod/b Test failed\nabsent Pod/b
+             web wants ConfigMap/a\nweb needs db\nabsent ConfigMap/a",
+            "apply ConfigMap/a\ndb: Healthy applied test r1 Failed TestFailed b=Failed\nweb: Progressing Applying",
+        ),
+        (
+            "a release without tests says so",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb asks tests r1\nweb tests r1",
+            "web: Healthy applied ends Cancelled(\"the release has no tests\") test r1 Waiting",
+        ),
+    ]);
+}
+
 #[test]
 fn what_somebody_else_has_is_left_alone() {
     check(&[
@@ -706,7 +1030,7 @@ fn what_somebody_else_has_is_left_alone() {
         ),
         (
             "an object that exists already and is created only once",
-            "web wants ConfigMap/a once\nthere ConfigMap/a changed",
+            "web wants ConfigMap/a existing once\nthere ConfigMap/a changed",
             "web: Healthy applied",
         ),
         (

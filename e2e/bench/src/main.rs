@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use e2e_bench::{helm, kustomize};
+use e2e_bench::{agent, helm, kustomize};
 
 /// Measures Capstan beside what people use today.
 #[derive(Parser)]
@@ -13,6 +13,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Benchmark {
+    /// The agent as a process against a real API server: rate, healing, quiet, memory, restart, and the workload of Flux and Argo CD.
+    Agent(agent::Options),
     /// Rendering charts: as a process, in process, variants, memory.
     Helm(helm::Options),
     /// Building kustomizations: as a process, in process, memory, YAML, caches.
@@ -24,6 +26,7 @@ enum Benchmark {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().benchmark {
+        Benchmark::Agent(options) => agent::run(&options),
         Benchmark::Helm(options) => helm::run(&options),
         Benchmark::Kustomize(options) => kustomize::run(&options),
         Benchmark::KustomizeResident(resident) => kustomize::run_resident(&resident),

@@ -14,6 +14,8 @@ pub struct AuditEvent {
     pub verb: String,
     /// Who asked.
     pub user: String,
+    /// As whom, if not as itself (impersonation).
+    pub acts_as: Option<String>,
     /// Path and query.
     pub uri: String,
     /// API group, empty for the core group; absent where the path names no resource.
@@ -68,6 +70,7 @@ fn event(line: &Value) -> Option<(String, AuditEvent)> {
     let event = AuditEvent {
         verb: text("/verb")?,
         user: text("/user/username")?,
+        acts_as: text("/impersonatedUser/username"),
         uri: text("/requestURI")?,
         group: resource.is_some().then(|| text("/objectRef/apiGroup").unwrap_or_default()),
         resource,

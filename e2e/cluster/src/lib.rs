@@ -13,6 +13,7 @@ mod binaries;
 mod chart_archive;
 mod chart_repository;
 mod fakelet;
+mod fault_proxy;
 mod git_daemon;
 mod git_server;
 mod oci_registry;
@@ -31,6 +32,7 @@ pub use binaries::{Binaries, MissingBinaries, Skipped, must_not_skip, note_skip}
 pub use chart_archive::pack_chart;
 pub use chart_repository::ChartRepository;
 pub use fakelet::{AFTER_ANNOTATION, FAULT_ANNOTATION, Fakelet, NODE_NAME};
+pub use fault_proxy::{FaultProxy, Passed, ProxiedRequest, ProxyFault, ProxyHook};
 pub use git_daemon::GitDaemon;
 pub use git_server::{Answering, GitRequest, GitServer};
 pub use oci_registry::{MissingRegistry, OciRegistry, REGISTRY_PASSWORD, REGISTRY_USER, RegistryAccess, RegistryOptions};

@@ -99,12 +99,13 @@ pub struct ControlPlane {
     // Dropped in this order: first who writes, then the store, then the directory.
     controllers: Option<Watched>,
     api_server: Mutex<Option<Watched>>,
-    _etcd: Watched,
+    etcd: Mutex<Option<Watched>>,
     binaries: Binaries,
     authority: Authority,
     api_server_flags: Vec<String>,
     port: PortLease,
-    _etcd_ports: [PortLease; 2],
+    etcd_ports: [PortLease; 2],
+    saved: AtomicU64,
     kubeconfigs: AtomicU64,
     audit_marks: AtomicU64,
     scratch: ScratchDirectory,
@@ -130,12 +131,13 @@ impl ControlPlane {
         let mut plane = Self {
             controllers: None,
             api_server: Mutex::new(None),
-            _etcd: etcd,
+            etcd: Mutex::new(Some(etcd)),
             binaries,
             authority,
             api_server_flags,
             port,
-            _etcd_ports: etcd_ports,
+            etcd_ports,
+            saved: AtomicU64::new(0),
             kubeconfigs: AtomicU64::new(0),
             audit_marks: AtomicU64::new(0),
             scratch,
@@ -323,6 +325,53 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Makes etcd forget its history up to now: a watch cannot go on from before it once the API server has been restarted, as until then
+    /// the API server remembers by itself.
+    ///
+    /// # Errors
+    /// etcd does not answer.
+    pub async fn compact(&self) -> anyhow::Result<()> {
+        let ask = async |path: &str, body: serde_json::Value| -> anyhow::Result<serde_json::Value> {
+            let url = format!("http://127.0.0.1:{}{path}", self.etcd_ports[0].number());
+            let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await?.error_for_status()?;
+            Ok(serde_json::from_slice(&answer.bytes().await?)?)
+        };
+        let now = ask("/v3/kv/range", json!({"key": base64::engine::general_purpose::STANDARD.encode("/"), "limit": "1"})).await?;
+        let revision = now.pointer("/header/revision").context("etcd names no revision")?;
+        ask("/v3/kv/compaction", json!({"revision": revision, "physical": true})).await.map(drop)
+    }
+
+    /// Saves what the cluster holds now, as a backup of etcd does, and returns where. The API server is away meanwhile.
+    ///
+    /// # Errors
+    /// The data cannot be copied, or a program does not come back.
+    pub async fn save_store(&self) -> anyhow::Result<PathBuf> {
+        let saved = self.scratch.path().join(format!("saved-{}", self.saved.fetch_add(1, Ordering::Relaxed)));
+        self.with_store_stopped(|data| copy_directory(data, &saved)).await?;
+        Ok(saved)
+    }
+
+    /// Puts back what [`Self::save_store`] saved: all later writes are undone, and versions go on from there.
+    ///
+    /// # Errors
+    /// As [`Self::save_store`].
+    pub async fn restore_store(&self, saved: &Path) -> anyhow::Result<()> {
+        self.with_store_stopped(|data| {
+            fs::remove_dir_all(data)?;
+            copy_directory(saved, data)
+        })
+        .await
+    }
+
+    async fn with_store_stopped(&self, act: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+        self.stop_api_server();
+        drop(self.etcd.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+        act(&self.scratch.path().join("etcd")).context("etcd's data")?;
+        let etcd = start_etcd(&self.binaries.etcd, self.scratch.path(), &self.etcd_ports).await?;
+        *self.etcd.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(etcd);
+        Ok(self.start_api_server().await?)
+    }
+
     fn api_server_runs(&self) -> bool {
         self.api_server.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some()
     }
@@ -396,6 +445,20 @@ pub(crate) async fn client_from(kubeconfig: &Path) -> anyhow::Result<Client> {
     let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)
+}
+
+fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_directory(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 fn write_files(directory: &Path, authority: &Authority) -> Result<(), StartError> {

@@ -26,8 +26,8 @@ use shared_manifest::Object;
 use shared_model::{AppName, ClusterUid, Digest, Epoch, Generation, Health, Timestamp};
 use shared_release::{DataKey, Entry, Freshness, Index, IndexApp, Phase, Policy, Release, Root, SigningKey, encode_object};
 use shared_session::{
-    AppKey, CloneSuspicion, FreshnessDocument, Heard, HubConfig, IndexDocument, KeySet, RootDocument, Secret, StatusChange, StatusIndex,
-    Target,
+    Answer, AppKey, CloneSuspicion, FreshnessDocument, Heard, HubConfig, IndexDocument, KeySet, Question, RootDocument, Secret,
+    StatusChange, StatusIndex, Target,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -326,9 +326,9 @@ async fn an_agent_enrols_applies_its_index_heals_without_the_hub_and_is_in_sync_
     assert_eq!(held.root, Some(hub.desk.root().digest()));
     assert!(held.keys.is_some() && held.freshness.is_some());
 
-    let diff = hub.session.diff(&who, &"web".parse().unwrap(), PATIENCE).await.unwrap();
-    assert!(diff.objects.is_empty(), "{diff:?}");
-    let unknown = hub.session.diff(&who, &"nobody".parse().unwrap(), PATIENCE).await.expect_err("refused");
+    let ask = async |app: &str| hub.session.ask(&who, &Question::Diff { app: app.parse().unwrap() }, PATIENCE).await;
+    assert_eq!(ask("web").await, Ok(Answer::diff(vec![])));
+    let unknown = ask("nobody").await.expect_err("refused");
     assert!(unknown.to_string().contains("NoSuchApp"), "{unknown}");
 
     hub.stop_session().await;

@@ -143,6 +143,7 @@ mod tests {
             drift: Vec::new(),
             awaiting_approval: None,
             held_changes: Vec::new(),
+            test: None,
         }
     }
 

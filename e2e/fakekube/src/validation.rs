@@ -252,7 +252,13 @@ fn workload(r: &Resource, o: &Value, out: &mut Vec<Cause>) {
     if policy != "Always" && policy.is_string() {
         out.push(Cause::unsupported("spec.template.spec.restartPolicy", policy, &["Always"]));
     }
-    pod_spec("spec.template.spec", &template["spec"], out);
+    if r.plural == "deployments" && spec["strategy"]["type"] == "Recreate" && !spec["strategy"]["rollingUpdate"].is_null() {
+        out.push(Cause::forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+    }
+    // The real one looks into the pods of a StatefulSet only when it makes them: their volumes may come from claims.
+    if r.plural != "statefulsets" {
+        pod_spec("spec.template.spec", &template["spec"], out);
+    }
 }
 
 fn singular(r: &Resource) -> &'static str {
@@ -309,6 +315,12 @@ fn pod_spec(at: &str, spec: &Value, out: &mut Vec<Cause>) {
                             "must be between 1 and 65535, inclusive",
                         )
                     });
+                }
+            }
+            for (e, variable) in c["env"].as_array().into_iter().flatten().enumerate() {
+                if !variable["valueFrom"].is_null() && variable["value"].as_str().is_some_and(|text| !text.is_empty()) {
+                    let field = format!("{here}.env[{e}].valueFrom");
+                    out.push(Cause::invalid(field, &Value::String(String::new()), "may not be specified when `value` is not empty"));
                 }
             }
             for (m, mount) in c["volumeMounts"].as_array().into_iter().flatten().enumerate() {

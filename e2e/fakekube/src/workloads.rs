@@ -1,7 +1,8 @@
 //! Stand-ins for the workload controllers: what status a workload, claim or load balancer reaches, and when. Whether a write is
 //! allowed is no concern here; these writes go to the store as the controllers' own.
 //!
-//! An image whose name contains `missing` cannot be pulled, one with `crash` crashes at once: a rollout to it never becomes ready.
+//! An image whose name contains `missing` cannot be pulled, one with `crash` crashes at once: a rollout to it never becomes ready. One with
+//! `slow` is on its way for ever: what runs it neither becomes ready nor ends before somebody says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -73,12 +74,13 @@ pub(crate) fn advance(state: &mut State, mode: Workloads, now_ms: i64, delay_ms:
             }
             seen.insert(o["metadata"]["uid"].as_str().unwrap_or_default().to_owned());
             let due = rollouts.since(&o, now_ms) + delay_ms;
-            let ready = now_ms >= due;
+            let is_slow = is_slow(&o["spec"]["template"]);
+            let ready = now_ms >= due && !is_slow;
             if plural == "horizontalpodautoscalers" {
                 scale_target(state, &o, now);
             }
             let Some(status) = status_of(plural, &o, ready, now) else { continue };
-            if !ready {
+            if !ready && !is_slow {
                 next = Some(next.map_or(due, |n| n.min(due)));
             }
             if status != o["status"] {
@@ -96,10 +98,19 @@ pub(crate) fn advance(state: &mut State, mode: Workloads, now_ms: i64, delay_ms:
     next
 }
 
+fn images(template: &Value) -> impl Iterator<Item = &str> {
+    let containers = ["initContainers", "containers"].into_iter().flat_map(|l| template["spec"][l].as_array().into_iter().flatten());
+    containers.filter_map(|c| c["image"].as_str())
+}
+
+/// Whether the pods of a template take for ever.
+fn is_slow(template: &Value) -> bool {
+    images(template).any(|i| i.contains("slow"))
+}
+
 /// Why the pods of a template will never run.
 fn broken(template: &Value) -> Option<&'static str> {
-    let images = ["initContainers", "containers"].iter().flat_map(|l| template["spec"][*l].as_array().into_iter().flatten());
-    images.filter_map(|c| c["image"].as_str()).find_map(|i| match i {
+    images(template).find_map(|i| match i {
         i if i.contains("missing") => Some("ImagePullBackOff"),
         i if i.contains("crash") => Some("CrashLoopBackOff"),
         _ => None,

@@ -7,17 +7,30 @@ use e2e_cluster::{
     ChartRepository, ControlPlane, GitServer, OciRegistry, Options, WorkTree, pack_chart, require_control_plane, require_registry,
 };
 use e2e_fleet::{TestAgent, TestHub, eventually, prepare};
-use hub_api::{HealthWord, ProblemView, StatusView, SyncWord};
+use hub_api::{HealthWord, ProblemView, StatusView, SyncWord, TestWord};
+use hub_cli::Exit;
 use hub_source::{CertificateAuthorities, ChartRepositorySpec, Credentials, NamedBy, Reference, SourceSpec};
 use shared_model::{Clock, Timestamp};
 
 const TEMPLATE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata:\n  value: {{ .Chart.Version }} {{ .Values.greeting }}\n  \
                         password: {{ randAlphaNum 16 }}\n";
 
+/// A test that is over when it is there, and goes.
+const TEST: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-test\n  annotations: {helm.sh/hook: test, \
+                    helm.sh/hook-delete-policy: hook-succeeded}\ndata:\n  value: {{ .Chart.Version }}\n";
+
 /// The archive of a version of the chart `web`.
 fn archive(version: &str) -> anyhow::Result<Vec<u8>> {
     let chart = format!("apiVersion: v2\nname: web\nversion: {version}\n");
-    pack_chart("web", &[("Chart.yaml", &chart), ("values.yaml", "greeting: nobody\n"), ("templates/cm.yaml", TEMPLATE)])
+    pack_chart(
+        "web",
+        &[
+            ("Chart.yaml", &chart),
+            ("values.yaml", "greeting: nobody\n"),
+            ("templates/cm.yaml", TEMPLATE),
+            ("templates/tests/test.yaml", TEST),
+        ],
+    )
 }
 
 fn app(name: &str, repo: &str, version: &str) -> String {
@@ -112,6 +125,18 @@ async fn charts_are_deployed_upgraded_by_their_range_and_rolled_back_by_a_revert
     let password = stage.data("http", "password").await?;
     assert_eq!(password.len(), 16);
     assert_ne!(password, stage.data("oci", "password").await?);
+
+    // Its tests run when somebody asks for them, and only then.
+    assert_eq!(stage.hub.row("http", "eu-1").await?.test, None);
+    let (exit, told) = stage.hub.capstan(&["test", "http", "--timeout", "60s"]).await?;
+    assert!(exit == Exit::Ok && told.contains("ConfigMap http/http-test") && told.contains("Succeeded"), "{exit:?} {told}");
+    let gone = || stage.plane.kubectl(&["-n", "http", "get", "configmap", "http-test", "--ignore-not-found", "-o", "name"]);
+    eventually("the test's object goes, as its policy says", gone, |found| found.is_empty()).await?;
+    let tested = |row: &StatusView| row.test.as_ref().is_some_and(|test| test.outcome == TestWord::Succeeded && test.by.is_none());
+    eventually("the hub knows the end", || stage.hub.row("http", "eu-1"), tested).await?;
+    assert_eq!(stage.hub.row("oci", "eu-1").await?.test, None);
+    let refused = stage.hub.capstan(&["test", "stranger"]).await.expect_err("what does not run is not tested").to_string();
+    assert!(refused.contains("Refused") && refused.contains("NotPublished"), "{refused}");
 
     // A repository that the operator does not know is refused, and the others are not touched by it.
     let refused = |row: &StatusView| row.reason.as_ref().is_some_and(|reason| reason.message.contains("chartRepositories"));

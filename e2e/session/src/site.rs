@@ -1,14 +1,19 @@
 //! An agent's core in memory. Its indexes are text: a line with the generation, then a digest a line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use agent_link::{Later, Site};
+use agent_link::{Later, LogSource, Site};
 use bytes::Bytes;
 use shared_identity::AgentCertificate;
-use shared_model::{AppName, AppState, Digest, Generation, Health, Reason, Severity};
-use shared_session::{ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, ObjectDiff, RootDocument, Status, Verdict};
+use shared_model::{AppState, Digest, Generation, Health, Reason, Severity};
+use shared_session::{
+    Answer, ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, LogQuestion, ObjectDiff, Question, RootDocument, Status, Verdict,
+};
 use tokio::sync::watch;
+use tokio_stream::Stream;
 
 use crate::place::index_generation;
 use crate::wait::until;
@@ -36,6 +41,39 @@ pub struct SiteState {
     pub full: bool,
     /// The answer to the next diff.
     pub diff: Option<Vec<ObjectDiff>>,
+    /// What the pods say, in pieces.
+    pub log: Option<Vec<Bytes>>,
+    /// How many logs were asked for.
+    pub logs_opened: usize,
+    /// Which of them are not read any more.
+    pub logs_ended: Vec<usize>,
+}
+
+/// A log that is being read.
+struct Reading {
+    state: watch::Sender<SiteState>,
+    number: usize,
+    pieces: VecDeque<Bytes>,
+    follow: bool,
+}
+
+impl Stream for Reading {
+    type Item = Result<Bytes, Reason>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match self.pieces.pop_front() {
+            Some(piece) => Poll::Ready(Some(Ok(piece))),
+            // Nobody says anything any more, and nobody will.
+            None if self.follow => Poll::Pending,
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.state.send_modify(|state| state.logs_ended.push(self.number));
+    }
 }
 
 /// The site.
@@ -88,6 +126,7 @@ impl SiteDouble {
             drift: vec![],
             awaiting_approval: vec![],
             withdrawn: vec![],
+            test: None,
         };
         self.status.send_modify(|status| *status = status.clone().with(app.parse().unwrap(), Some(state)));
     }
@@ -185,13 +224,31 @@ impl Site for SiteDouble {
         self.change(|state| state.unobtainable.extend(digests));
     }
 
-    fn diff(&self, app: AppName) -> Later<'_, Result<Vec<ObjectDiff>, Reason>> {
+    fn answer(&self, question: Question) -> Later<'_, Result<Answer, Reason>> {
+        let no_app = || Self::done(Err(Reason::new(Severity::Error, "NoSuchApp", "no such app here")));
+        let Question::Diff { app } = question else { return no_app() };
         let diff = self.state.borrow().diff.clone();
         match diff {
-            Some(diff) => Self::done(Ok(diff)),
+            Some(diff) => Self::done(Ok(Answer::diff(diff))),
             None if app.as_str() == "slow" => Box::pin(std::future::pending()),
-            None => Self::done(Err(Reason::new(Severity::Error, "NoSuchApp", "no such app here"))),
+            None => no_app(),
         }
+    }
+
+    fn read_log(&self, question: LogQuestion) -> Later<'_, Result<LogSource, Reason>> {
+        let number = {
+            let mut number = 0;
+            self.change(|state| {
+                state.logs_opened += 1;
+                number = state.logs_opened;
+            });
+            number
+        };
+        let Some(pieces) = self.state.borrow().log.clone() else {
+            return Self::done(Err(Reason::new(Severity::Error, "NoSuchPod", "no such pod here")));
+        };
+        let reading = Reading { state: self.state.clone(), number, pieces: pieces.into(), follow: question.follow };
+        Self::done(Ok(Box::pin(reading) as LogSource))
     }
 
     fn certified<'a>(&'a self, certificate: &'a AgentCertificate) -> Later<'a, Result<(), Reason>> {

@@ -14,7 +14,7 @@ use shared_identity::{
 };
 use shared_model::{Digest, Generation, Timestamp};
 use shared_proto::{Collected, Collector, MESSAGE_LIMIT, wire, write_fetch};
-use shared_session::{GoodbyeReason, HubMessage};
+use shared_session::{GoodbyeReason, HubMessage, LOG_CHUNK_LIMIT};
 use tokio::net::TcpStream;
 use tonic::Code;
 
@@ -147,6 +147,20 @@ async fn content_of_another_cluster_is_as_absent_as_content_that_does_not_exist(
     }
     assert_eq!(got, [Collected::Absent(wanted[0]), Collected::Absent(wanted[1]), Collected::Object(wanted[2], own)]);
     assert!(place.desk.state().asked.iter().all(|(who, _)| *who == config.certificate.facts.identity));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_asked_for_is_not_taken() {
+    let place = Place::start().await;
+    let config = place.agent_config("gpu-a");
+    let stranger = Stranger::as_agent(&place, &config).await.unwrap();
+    let send = async |chunks: Vec<wire::LogChunk>| stranger.session().logs(tokio_stream::iter(chunks)).await.unwrap_err().code();
+    let chunk = |id, size| wire::LogChunk { id, data: vec![b'x'; size].into(), cut_short: None };
+    assert_eq!(send(vec![chunk(1, 9)]).await, Code::FailedPrecondition, "before the hello");
+    let _lane = stranger.welcomed().await;
+    assert_eq!(send(vec![chunk(1, 9), chunk(0, 9)]).await, Code::NotFound);
+    assert_eq!(send(vec![]).await, Code::InvalidArgument);
+    assert_eq!(send(vec![chunk(1, LOG_CHUNK_LIMIT + 1)]).await, Code::InvalidArgument);
 }
 
 #[tokio::test]

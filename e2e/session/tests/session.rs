@@ -4,12 +4,31 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use e2e_session::{Agent, Place, SiteDouble};
-use hub_distribute::AskError;
+use hub_distribute::{AskError, LogPiece, LogReader};
 use shared_model::{FieldChange, Generation, GroupKind, ObjectKey};
-use shared_session::{ObjectDiff, VersionOffer, VersionRange};
+use shared_session::{Answer, LOGS_AT_ONCE, LogQuestion, ObjectDiff, Question, VersionOffer, VersionRange};
 
 fn content(count: usize, size: usize) -> Vec<Bytes> {
     (0..count).map(|n| Bytes::from(vec![u8::try_from(n % 251).unwrap(); size + n])).collect()
+}
+
+fn diff_of(app: &str) -> Question {
+    Question::Diff { app: app.parse().unwrap() }
+}
+
+fn log_of(app: &str, follow: bool) -> LogQuestion {
+    let app = app.parse().unwrap();
+    LogQuestion { app, object: None, container: None, previous: false, follow, timestamps: false, tail: None, since: None }
+}
+
+/// Asks for a log; the lane opens beside the welcome, so that it may not be there yet.
+async fn open_log(place: &Place, agent: &Agent, question: LogQuestion) -> Result<LogReader, AskError> {
+    loop {
+        match place.hub.log(&agent.identity, question.clone(), Duration::from_secs(20)).await {
+            Err(AskError::NotConnected) => tokio::task::yield_now().await,
+            other => return other,
+        }
+    }
 }
 
 fn at(sequence: u64) -> Generation {
@@ -188,7 +207,7 @@ async fn objects_that_are_not_read_do_not_hold_up_heartbeats_status_or_questions
     let heard = place.desk.state().times_heard[&agent.identity];
     place.desk.until("more heartbeats", |state| state.times_heard[&agent.identity] > heard + 3).await;
     agent.site.change(|state| state.diff = Some(vec![]));
-    place.hub.diff(&agent.identity, &"web".parse().unwrap(), Duration::from_secs(20)).await.unwrap();
+    place.hub.ask(&agent.identity, &diff_of("web"), Duration::from_secs(20)).await.unwrap();
     assert!(agent.site.state().content.is_empty() && place.desk.state().parted.is_empty());
     agent.site.change(|state| state.full = false);
     agent.site.until_holds(&index).await;
@@ -257,9 +276,8 @@ async fn a_hundred_agents_return_at_once_and_are_all_in_sync_again() {
 async fn an_operator_asks_a_connected_agent_for_a_diff() {
     let place = Place::start().await;
     let agent = place.agent("gpu-a").await;
-    let app = |name: &str| name.parse().unwrap();
     let (hub, who) = (&place.hub, &agent.identity);
-    let ask = |name: &'static str| async move { hub.diff(who, &app(name), Duration::from_secs(20)).await };
+    let ask = |name: &'static str| async move { hub.ask(who, &diff_of(name), Duration::from_secs(20)).await };
     // The lane opens beside the welcome: asked too early there is none yet.
     let refused = loop {
         match ask("web").await {
@@ -271,12 +289,68 @@ async fn an_operator_asks_a_connected_agent_for_a_diff() {
     let field = FieldChange { path: "spec.replicas".into(), wanted: Some("3".into()), found: Some("5".into()), manager: None, since: None };
     let object = ObjectKey::new(GroupKind::new("apps", "Deployment"), Some("web"), "api");
     let diff = vec![ObjectDiff { object, fields: vec![field], missing: false }];
-    let slow = place.hub.diff(&agent.identity, &app("slow"), Duration::from_millis(50)).await;
+    let slow = place.hub.ask(&agent.identity, &diff_of("slow"), Duration::from_millis(50)).await;
     assert!(matches!(slow, Err(AskError::TimedOut(_))), "{slow:?}");
     agent.site.change(|state| state.diff = Some(diff.clone()));
-    assert_eq!(ask("web").await.unwrap().objects, diff);
+    assert_eq!(ask("web").await, Ok(Answer::diff(diff)));
     let nobody = "spiffe://capstan/cluster/nobody/u".parse().unwrap();
-    assert_eq!(place.hub.diff(&nobody, &app("web"), Duration::from_secs(1)).await, Err(AskError::NotConnected));
+    assert_eq!(place.hub.ask(&nobody, &diff_of("web"), Duration::from_secs(1)).await, Err(AskError::NotConnected));
+}
+
+#[tokio::test]
+async fn a_log_arrives_in_order_and_ends_with_its_container() {
+    let place = Place::start().await;
+    let agent = place.agent("gpu-a").await;
+    let refused = open_log(&place, &agent, log_of("web", false)).await.unwrap_err();
+    assert!(matches!(&refused, AskError::Refused(why) if why.to_string() == "NoSuchPod: no such pod here"), "{refused:?}");
+    // More than all windows and queues together hold.
+    let pieces: Vec<Bytes> = (0..100).map(|n| Bytes::from(vec![n; 20_000])).collect();
+    agent.site.change(|state| state.log = Some(pieces.clone()));
+    let mut log = open_log(&place, &agent, log_of("web", false)).await.unwrap();
+    for expected in pieces {
+        assert_eq!(log.next().await, Some(LogPiece::Data(expected)));
+    }
+    assert_eq!((log.next().await, log.next().await), (None, None));
+}
+
+#[tokio::test]
+async fn logs_that_nobody_reads_hold_up_no_question_and_end_when_their_readers_leave() {
+    let place = Place::start().await;
+    let agent = place.agent("gpu-a").await;
+    let flood: Vec<Bytes> = vec![Bytes::from(vec![b'x'; 30_000]); 200];
+    agent.site.change(|state| {
+        state.log = Some(flood);
+        state.diff = Some(Vec::new());
+    });
+    let mut readers = Vec::new();
+    for _ in 0..LOGS_AT_ONCE {
+        readers.push(open_log(&place, &agent, log_of("web", true)).await.unwrap());
+    }
+    assert_eq!(open_log(&place, &agent, log_of("web", true)).await.unwrap_err(), AskError::TooManyLogs);
+    for _ in 0..20 {
+        assert_eq!(place.hub.ask(&agent.identity, &diff_of("web"), Duration::from_secs(20)).await, Ok(Answer::diff(vec![])));
+    }
+    agent.site.report("web", 3);
+    agent.in_sync().await;
+    assert!(agent.site.state().logs_ended.is_empty(), "a log waits for its reader");
+    readers.truncate(1);
+    agent.site.until("the end of three logs", |state| state.logs_ended.len() == LOGS_AT_ONCE - 1).await;
+    assert!(matches!(readers[0].next().await, Some(LogPiece::Data(_))), "the fourth goes on");
+    open_log(&place, &agent, log_of("web", true)).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_log_whose_agent_goes_away_says_so_instead_of_ending() {
+    let place = Place::start().await;
+    let agent = place.agent("gpu-a").await;
+    agent.site.change(|state| state.log = Some(vec![Bytes::from_static(b"one\n")]));
+    let mut log = open_log(&place, &agent, log_of("web", true)).await.unwrap();
+    assert_eq!(log.next().await, Some(LogPiece::Data(Bytes::from_static(b"one\n"))));
+    place.stop_hub().await;
+    let last = log.next().await;
+    assert!(matches!(&last, Some(LogPiece::CutShort(reason)) if reason.code == "AgentGone"), "{last:?}");
+    assert_eq!(log.next().await, None);
+    agent.site.until("the end of the log", |state| state.logs_ended == [1]).await;
 }
 
 #[tokio::test]

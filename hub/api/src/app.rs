@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use shared_model::{Digest, Drift, FieldChange, Freshness, GroupKind, ObjectKey, ObjectState};
 
-use crate::{DriftWord, HealthCounts, Judged, Named, PendingApproval, ReasonView, RevisionView, SyncWord};
+use crate::{DriftWord, HealthCounts, Judged, Named, PendingApproval, ReasonView, RevisionView, SyncWord, TestView};
 
 /// An app over all its clusters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,6 +80,9 @@ pub struct StatusView {
     /// Other changes here that are held.
     #[serde(default)]
     pub held_changes: Vec<PendingApproval>,
+    /// The tests that were asked for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestView>,
 }
 
 impl StatusView {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ClusterState, FreshnessWord, HealthCounts, Judged, Named, PendingApproval, ReasonView, SecretText};
+use crate::{ClusterState, FreshnessWord, HealthCounts, Judged, Named, NodesView, PendingApproval, ReasonView, SecretText};
 
 /// Clusters by freshness.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,6 +98,12 @@ pub struct ClusterView {
     /// The version of its API server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubernetes_version: Option<String>,
+    /// Its nodes and devices; absent before its agent has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nodes: Option<NodesView>,
+    /// The API versions that it serves; where one cluster is asked for, not in lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub api_versions: Vec<String>,
     /// Changes of the cluster itself that are held.
     #[serde(default)]
     pub held_changes: Vec<PendingApproval>,

@@ -33,6 +33,8 @@ impl ErrorBody {
 pub enum ErrorCode {
     /// 401: no token, or none that the hub knows.
     Unauthorised,
+    /// 403: the token is known, and does not let its holder do this.
+    Forbidden,
     /// 429: too many wrong tokens from one address.
     TooManyWrongTokens,
     /// 404: nothing of that name.
@@ -60,6 +62,7 @@ impl ErrorCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unauthorised => "Unauthorised",
+            Self::Forbidden => "Forbidden",
             Self::TooManyWrongTokens => "TooManyWrongTokens",
             Self::NotFound => "NotFound",
             Self::NoSuchPath => "NoSuchPath",

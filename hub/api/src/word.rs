@@ -107,6 +107,48 @@ word!(
     }
 );
 word!(
+    /// How tests stand.
+    TestWord {
+        /// They ended well.
+        Succeeded,
+        /// They run.
+        Running,
+        /// They wait, as for the release to be healthy.
+        Waiting,
+        /// They were asked for; the cluster has not said that it knows.
+        Asked,
+        /// Nobody asked for them.
+        NeverRun,
+        /// There are none.
+        NoTests,
+        /// They did not run to their end.
+        Cancelled,
+        /// One of them failed, or they took too long.
+        #[serde(other)]
+        Failed,
+    }
+);
+
+impl TestWord {
+    /// Whether nothing more will come of it.
+    pub const fn is_end(self) -> bool {
+        matches!(self, Self::Succeeded | Self::NoTests | Self::Cancelled | Self::Failed)
+    }
+}
+
+impl From<model::TestOutcome> for TestWord {
+    fn from(outcome: model::TestOutcome) -> Self {
+        match outcome {
+            model::TestOutcome::Succeeded => Self::Succeeded,
+            model::TestOutcome::Running => Self::Running,
+            model::TestOutcome::Waiting => Self::Waiting,
+            model::TestOutcome::Cancelled => Self::Cancelled,
+            model::TestOutcome::Failed => Self::Failed,
+        }
+    }
+}
+
+word!(
     /// Where a cluster stands with the hub.
     ClusterState {
         /// Added; its agent has not enrolled yet.

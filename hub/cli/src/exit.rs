@@ -8,7 +8,7 @@ pub enum Exit {
     /// 0: done, and nothing differs.
     Ok,
     /// 1: `diff` found a difference, `status --exit-code` something that is not healthy and in sync, `refresh` a source that cannot be
-    /// fetched, `build`, `template` or `render` a problem.
+    /// fetched, `build`, `template` or `render` a problem, `test` a test that failed.
     Differs,
     /// 2: wrong usage, or a failure that has no code of its own.
     Error,

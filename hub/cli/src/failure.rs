@@ -38,6 +38,11 @@ impl Failure {
         Self { exit: Exit::TimedOut, fault: "timed out", message: message.into(), hint: Some(hint.into()) }
     }
 
+    /// It began well and did not come to its end.
+    pub(crate) fn cut_short(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Error, fault: "cut short", message: message.into(), hint: None }
+    }
+
     /// It is not permitted.
     pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, fault: "refused", message: message.into(), hint: Some(hint.into()) }

@@ -16,6 +16,8 @@ use crate::text::plain;
 pub(crate) enum Format {
     /// For people.
     Table,
+    /// For people with wide screens: clusters with their nodes and GPUs.
+    Wide,
     /// The API's objects as JSON.
     Json,
     /// The API's objects as YAML.
@@ -57,8 +59,8 @@ pub(crate) fn print_list<T: Named + Serialize>(
     table: impl FnOnce(&[T]) -> Rows,
 ) -> Result<(), Failure> {
     match format {
-        Format::Table if items.is_empty() => console.say(none),
-        Format::Table => console.print(&table(&items).text()),
+        Format::Table | Format::Wide if items.is_empty() => console.say(none),
+        Format::Table | Format::Wide => console.print(&table(&items).text()),
         Format::Name => console.print(&items.iter().map(|item| format!("{}\n", path(item))).collect::<String>()),
         Format::Json | Format::Yaml => console.print(&document(format, &List::new(items, None))?),
     }
@@ -67,7 +69,7 @@ pub(crate) fn print_list<T: Named + Serialize>(
 /// Prints one thing; `text` is its table form, already whole lines.
 pub(crate) fn print_one<T: Named + Serialize>(console: &mut Console<'_>, format: Format, item: T, text: &str) -> Result<(), Failure> {
     match format {
-        Format::Table => console.print(text),
+        Format::Table | Format::Wide => console.print(text),
         Format::Name => console.print(&format!("{}\n", path(&item))),
         Format::Json | Format::Yaml => console.print(&document(format, &One::new(item))?),
     }

@@ -1,8 +1,8 @@
 //! The tables: values of the API in, rows out. Health always stands beside its age, and a silent cluster's says what it was.
 
 use hub_api::{
-    AppView, ClusterView, DriftView, FieldChangeView, HealthWord, Judged, PendingApproval, ProblemView, ReasonView, RegionView, SourceView,
-    StatusView,
+    AppView, ClusterView, DeviceView, DriftView, FieldChangeView, FreshnessWord, HealthWord, HoldView, Judged, NodesView, PendingApproval,
+    ProblemView, ReasonView, RegionView, SourceView, StatusView,
 };
 
 use crate::age::{age, age_or_never};
@@ -45,8 +45,50 @@ pub(crate) fn clusters(clusters: &[ClusterView]) -> Rows {
     Rows { headings, cells: clusters.iter().map(row).collect() }
 }
 
+/// As [`clusters`], with what they consist of.
+pub(crate) fn wide_clusters(all: &[ClusterView]) -> Rows {
+    let Rows { mut cells, .. } = clusters(all);
+    for (row, cluster) in cells.iter_mut().zip(all) {
+        let reason = row.pop().unwrap_or_default();
+        row.extend([short_nodes(cluster), devices(cluster.nodes.as_ref()), reason]);
+    }
+    let headings = &["NAME", "REGION", "STATE", "FRESHNESS", "AGE", "HEALTH", "INDEX", "AGENT", "KUBERNETES", "NODES", "DEVICES", "REASON"];
+    Rows { headings, cells }
+}
+
+/// Nodes that are ready of all, or why that is not known.
+pub(crate) fn nodes(cluster: &ClusterView) -> String {
+    // What a silent cluster said is what was, as with its health.
+    let past = if cluster.judged.freshness() == FreshnessWord::Fresh { "" } else { ", as it said last" };
+    match &cluster.nodes {
+        None => "-".to_owned(),
+        Some(NodesView { unknown: Some(reason), .. }) => format!("unknown, {}", said(reason)),
+        Some(nodes) => format!("{}/{} ready{past}", nodes.ready, nodes.total),
+    }
+}
+
+/// As [`nodes`], for a column: `capstan describe cluster` says why.
+fn short_nodes(cluster: &ClusterView) -> String {
+    match &cluster.nodes {
+        Some(NodesView { unknown: Some(reason), .. }) => format!("unknown ({})", reason.code),
+        _ => nodes(cluster),
+    }
+}
+
+/// GPUs and other devices by product: used of allocatable.
+fn devices(nodes: Option<&NodesView>) -> String {
+    let device = |device: &DeviceView| {
+        let name = if device.product.is_empty() { &device.resource } else { &device.product };
+        let slice = device.resource.split_once("/mig-").map(|(_, profile)| format!(" {profile}")).unwrap_or_default();
+        let used = device.used.map_or_else(|| "?".to_owned(), |used| used.to_string());
+        format!("{name}{slice} {used}/{}", device.allocatable)
+    };
+    let all: Vec<String> = nodes.into_iter().flat_map(|nodes| &nodes.devices).map(device).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
+}
+
 /// The index that a cluster holds, and the wanted one if that is another.
-fn index(cluster: &ClusterView) -> String {
+pub(crate) fn index(cluster: &ClusterView) -> String {
     match (&cluster.held_generation, &cluster.wanted_generation) {
         (held, wanted) if held == wanted => held.clone().unwrap_or_else(|| "-".to_owned()),
         (held, wanted) => {
@@ -114,6 +156,12 @@ pub(crate) fn details(row: &StatusView) -> String {
         lines.push(drift_line(drift));
         lines.extend(drift.fields.iter().map(|field| format!("  {}", field_line(field))));
     }
+    if let Some(test) = &row.test {
+        let why = test.reason.as_ref().map(|reason| format!(", {}", said(reason))).unwrap_or_default();
+        lines.push(format!("tests: {}{why}", test.outcome));
+        let message = |message: &Option<String>| message.as_ref().map(|message| format!(", {message}")).unwrap_or_default();
+        lines.extend(test.tests.iter().map(|test| format!("  {}: {}{}", test.object, test.outcome, message(&test.message))));
+    }
     if lines.is_empty() {
         return String::new();
     }
@@ -126,7 +174,7 @@ fn drift_line(drift: &DriftView) -> String {
     format!("drift {}: {} seen {}, {end}", drift.object, drift.kind, drift.seen)
 }
 
-fn field_line(field: &FieldChangeView) -> String {
+pub(crate) fn field_line(field: &FieldChangeView) -> String {
     let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".to_owned());
     let by = field.manager.as_ref().map(|manager| format!(", held by {manager}")).unwrap_or_default();
     let since = field.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
@@ -147,6 +195,14 @@ pub(crate) fn problems(problems: &[ProblemView]) -> Rows {
     };
     let headings = &["SEVERITY", "CODE", "PLACE", "AGE", "BLOCKS", "MESSAGE"];
     Rows { headings, cells: problems.iter().map(row).collect() }
+}
+
+pub(crate) fn holds(holds: &[HoldView]) -> Rows {
+    let row = |hold: &HoldView| {
+        let cluster = hold.cluster.clone().unwrap_or_else(|| "all".to_owned());
+        vec![hold.app.clone(), cluster, hold.by.clone(), age(hold.ends_in_seconds), hold.reason.clone()]
+    };
+    Rows { headings: &["APP", "CLUSTER", "BY", "ENDS IN", "REASON"], cells: holds.iter().map(row).collect() }
 }
 
 pub(crate) fn sources(sources: &[SourceView]) -> Rows {
@@ -190,7 +246,7 @@ pub(crate) fn pending_text(held: &PendingApproval) -> String {
 }
 
 /// The health and, if it is not known now, what was said last.
-fn health(judged: &Judged) -> String {
+pub(crate) fn health(judged: &Judged) -> String {
     match judged.last_reported_health() {
         Some(last) if last != HealthWord::Unknown => format!("{} (was {last})", judged.health()),
         _ => judged.health().to_string(),
@@ -201,6 +257,6 @@ fn reasons<'a>(reasons: impl IntoIterator<Item = &'a ReasonView>) -> String {
     reasons.into_iter().map(said).collect::<Vec<_>>().join("; ")
 }
 
-fn said(reason: &ReasonView) -> String {
+pub(crate) fn said(reason: &ReasonView) -> String {
     format!("{}: {}", reason.code, reason.message)
 }

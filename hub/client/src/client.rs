@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hub_api::{
-    AcceptRequest, AddClusterRequest, AppView, ApprovalRequest, ApprovalView, ClusterView, DiffView, EnrolmentView, ErrorBody, List, One,
-    PAGE_LIMIT, ProblemView, RefreshRequest, RegionView, SourceView, StatusFilter, StatusView,
+    AcceptRequest, AddClusterRequest, AppView, ApprovalRequest, ApprovalView, ClusterView, DiffView, EnrolmentView, ErrorBody, HoldRequest,
+    HoldView, List, One, PAGE_LIMIT, ProblemView, RefreshRequest, RegionView, SourceView, StatusFilter, StatusView, TestAppRequest,
+    TestView,
 };
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Certificate, Method, StatusCode, Url};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use shared_model::{AppName, ClusterName, SourceName};
@@ -27,7 +28,7 @@ pub const PAGES_LIMIT: usize = 1_000;
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 
 /// The longest an answer may take: a little more than the hub gives itself, so that the hub's own words arrive.
-const ANSWER_TIME: Duration = Duration::from_secs(35);
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(35);
 
 /// The longest a refresh may take, for the same reason.
 const REFRESH_TIME: Duration = Duration::from_secs(125);
@@ -195,6 +196,48 @@ impl Client {
         self.one(Method::POST, "approvals", request).await
     }
 
+    /// The holds that stand.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn holds(&self) -> Result<Vec<HoldView>, ClientError> {
+        self.list("holds", &[]).await
+    }
+
+    /// Lets nothing of an app be changed for a while.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn hold(&self, request: &HoldRequest) -> Result<HoldView, ClientError> {
+        self.one(Method::POST, "holds", request).await
+    }
+
+    /// Ends the hold of `app` in `cluster`, or the one in all of its clusters, before its time.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn resume(&self, app: &AppName, cluster: Option<&ClusterName>) -> Result<HoldView, ClientError> {
+        let cluster = cluster.map(|cluster| format!("/{cluster}")).unwrap_or_default();
+        self.one(Method::DELETE, &format!("holds/{app}{cluster}"), &()).await
+    }
+
+    /// How the tests of `app` stand, in `cluster` or in each of its clusters.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn tests(&self, app: &AppName, cluster: Option<&ClusterName>) -> Result<Vec<TestView>, ClientError> {
+        self.list(&format!("apps/{app}/tests"), &[("cluster", cluster.map(ClusterName::as_str))]).await
+    }
+
+    /// Asks for the tests of `app`, and returns where.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn request_tests(&self, app: &AppName, request: &TestAppRequest) -> Result<Vec<TestView>, ClientError> {
+        let list: List<TestView> = self.ask(Method::POST, self.url(&format!("apps/{app}/tests")), request, ANSWER_TIME).await?;
+        Ok(list.items)
+    }
+
     fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         // Paths are made of names, which need no escaping.
@@ -243,34 +286,65 @@ impl Client {
         request: &impl Serialize,
         limit: Duration,
     ) -> Result<T, ClientError> {
-        let mut ask = self.http.request(method.clone(), url).timeout(limit);
+        let mut ask = self.http.request(method.clone(), url);
         if method == Method::POST {
             ask = ask.json(request);
         }
-        let broken = |error: reqwest::Error| self.broken(&error, limit);
-        let mut response = ask.send().await.map_err(broken)?;
-        let status = response.status();
+        self.whole(ask, limit).await
+    }
+
+    /// A request that is not sent yet.
+    pub(crate) fn request(&self, method: Method, path: &str, parameters: &[(String, String)]) -> RequestBuilder {
+        let mut url = self.url(path);
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        self.http.request(method, url)
+    }
+
+    /// The one thing that answers a request.
+    pub(crate) async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder, limit: Duration) -> Result<T, ClientError> {
+        let one: One<T> = self.whole(request, limit).await?;
+        Ok(one.value)
+    }
+
+    async fn whole<T: DeserializeOwned>(&self, request: RequestBuilder, limit: Duration) -> Result<T, ClientError> {
+        let response = request.timeout(limit).send().await.map_err(|error| self.broken(&error, limit))?;
+        if !response.status().is_success() {
+            return Err(self.failed(response, limit).await);
+        }
+        let bytes = self.body(response, limit).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.not_the_api(&format!("its answer cannot be read: {error}")))
+    }
+
+    async fn body(&self, mut response: Response, limit: Duration) -> Result<Vec<u8>, ClientError> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error, limit))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_LIMIT {
                 return Err(self.not_the_api("an answer is larger than 64 MiB"));
             }
             bytes.extend_from_slice(&chunk);
         }
-        if status.is_success() {
-            return serde_json::from_slice(&bytes).map_err(|error| self.not_the_api(&format!("its answer cannot be read: {error}")));
-        }
-        match serde_json::from_slice::<ErrorBody>(&bytes) {
-            Ok(body) => Err(refusal(status, body.into())),
-            Err(_) => Err(self.not_the_api(&format!("it answers {status} without saying why"))),
+        Ok(bytes)
+    }
+
+    /// Why an answer is no success.
+    pub(crate) async fn failed(&self, response: Response, limit: Duration) -> ClientError {
+        let status = response.status();
+        match self.body(response, limit).await {
+            Ok(bytes) => match serde_json::from_slice::<ErrorBody>(&bytes) {
+                Ok(body) => refusal(status, body.into()),
+                Err(_) => self.not_the_api(&format!("it answers {status} without saying why")),
+            },
+            Err(error) => error,
         }
     }
 
-    fn not_the_api(&self, why: &str) -> ClientError {
+    pub(crate) fn not_the_api(&self, why: &str) -> ClientError {
         ClientError::NotTheApi { hub: self.hub.clone(), why: why.to_owned() }
     }
 
-    fn broken(&self, error: &reqwest::Error, limit: Duration) -> ClientError {
+    pub(crate) fn broken(&self, error: &reqwest::Error, limit: Duration) -> ClientError {
         let hub = self.hub.clone();
         if let Some(tls) = chain(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
             return ClientError::Untrusted { hub, why: tls.to_string() };

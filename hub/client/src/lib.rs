@@ -3,7 +3,9 @@
 mod client;
 mod config;
 mod error;
+mod live;
 
 pub use client::{ANSWER_BYTES_LIMIT, Client, PAGES_LIMIT};
 pub use config::{ClientConfig, InvalidToken, Token};
 pub use error::{ClientError, Faults, SetUpError};
+pub use live::{Log, LogEvent};

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use shared_identity::{AgentIdentity, random_seed};
-use shared_model::AppName;
-use shared_session::{Answer, Goodbye, GoodbyeReason, Moment, Question, spread};
+use shared_session::{Answer, Goodbye, GoodbyeReason, LogQuestion, Moment, Question, spread};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -19,7 +18,7 @@ use crate::accept::{AcceptLimits, accept};
 use crate::config::DistributeConfig;
 use crate::connection::{Connection, ConnectionRef};
 use crate::desk::Desk;
-use crate::interactive::{AskError, Diff};
+use crate::interactive::{AskError, LogReader};
 use crate::limits::{CONTROL_PATIENCE, session_server};
 use crate::registry::Registry;
 use crate::session::SessionService;
@@ -108,11 +107,16 @@ impl Handle {
         self.shared.registry.all().iter().map(|connection| connection.peer.identity.clone()).collect()
     }
 
-    /// Asks a connected agent how the objects of `app` differ from what is wanted, and waits for at most `timeout`.
-    pub async fn diff(&self, who: &AgentIdentity, app: &AppName, timeout: Duration) -> Result<Diff, AskError> {
+    /// Asks a connected agent, and waits for at most `timeout`. For logs there is [`Handle::log`].
+    pub async fn ask(&self, who: &AgentIdentity, question: &Question, timeout: Duration) -> Result<Answer, AskError> {
         let connection = self.shared.registry.of(who).ok_or(AskError::NotConnected)?;
-        let Answer::Diff { objects, left_out } = connection.asking.ask(&Question::Diff { app: app.clone() }, timeout).await?;
-        Ok(Diff { objects, left_out })
+        connection.asking.ask(question, timeout).await
+    }
+
+    /// Asks a connected agent for a log, and waits for at most `timeout` until it begins. The log ends with the agent's connection.
+    pub async fn log(&self, who: &AgentIdentity, question: LogQuestion, timeout: Duration) -> Result<LogReader, AskError> {
+        let connection = self.shared.registry.of(who).ok_or(AskError::NotConnected)?;
+        connection.asking.log(question, timeout).await
     }
 
     /// Ends the listener: accepts no more, says goodbye to every agent and asks them to come back spread over `within`, waits until they are gone

@@ -18,8 +18,9 @@ pub use config::{DistributeConfig, EnrolmentConfig};
 pub use desk::{Admission, Desk, EnrolRefusal, EnrolRequest, Enrolled, Later, ReattestRequest, Unavailable};
 pub use enrolment::{EnrolmentHandle, serve_enrolment};
 pub use handle::{Handle, serve};
-pub use interactive::{AskError, Diff};
+pub use interactive::{AskError, LogReader};
 pub use limits::{
     CONNECTION_WINDOW, ENROL_MESSAGE_LIMIT, HANDSHAKE_TIMEOUT, HEADER_LIST_LIMIT, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, LOCAL_RESET_LIMIT,
     PENDING_RESET_LIMIT, STREAM_LIMIT, STREAM_WINDOW,
 };
+pub use shared_proto::LogPiece;

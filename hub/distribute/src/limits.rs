@@ -8,7 +8,7 @@ use tonic::transport::Server;
 /// How long a TLS handshake may take; an agent on a bad line needs three round trips.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Streams on one connection: control, status, interactive, renewal, and room for parallel fetches.
+/// Streams on one connection: control, status, interactive, renewal, four logs, and room for parallel fetches.
 pub const STREAM_LIMIT: u32 = 16;
 
 /// What one stream may have on its way to the hub: a usual status update.

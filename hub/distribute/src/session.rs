@@ -1,4 +1,4 @@
-//! The session service: five calls, each taking who the agent is from its connection and from nowhere else.
+//! The session service: six calls, each taking who the agent is from its connection and from nowhere else.
 
 use std::sync::Arc;
 
@@ -71,6 +71,15 @@ impl wire::session_server::Session for SessionService {
             connection.asking.close();
         });
         Ok(Response::new(ReceiverStream::new(requests)))
+    }
+
+    async fn logs(&self, request: Request<Streaming<wire::LogChunk>>) -> Result<Response<wire::LogTaken>, Status> {
+        let connection = Connection::of(&request)?;
+        connection.must_be_admitted()?;
+        tokio::select! {
+            taken = connection.asking.take_log(request.into_inner()) => taken.map(|()| Response::new(wire::LogTaken {})),
+            () = connection.over.cancelled() => Err(Status::unavailable("the session is over")),
+        }
     }
 
     async fn renew(&self, request: Request<wire::RenewRequest>) -> Result<Response<wire::CertificateReply>, Status> {

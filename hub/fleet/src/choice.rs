@@ -84,6 +84,7 @@ mod tests {
             app: "web".parse().expect("valid"),
             cluster: "gpu-a".parse().expect("valid"),
             namespace: None,
+            service_account: None,
             vars: std::collections::BTreeMap::new(),
             kustomize: crate::KustomizeLayers::default(),
             post_build: None,

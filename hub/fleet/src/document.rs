@@ -4,13 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use shared_expression::jq::JqPath;
 use shared_manifest::{Content, Node, YamlBudget, YamlMode, parse_yaml_spanned};
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity, SourceName, StageName};
 
 use crate::amount::Share;
-use crate::fleet::{Approval, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Stage, Supersede, WhenLost};
+use crate::fleet::{
+    Apply, Approval, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Stage, Supersede, WhenLost,
+};
 use crate::fleet::{CLUSTER_LABEL, REGION_LABEL};
-use crate::helm::{ChartFrom, FileParameter, HelmSource, Parameter, check_chart_name};
+use crate::health::{HealthCheckExpr, decode_health};
+use crate::helm::{ChartFrom, FileParameter, HelmSource, Parameter, ValuesFrom, ValuesKind, check_chart_name};
 use crate::kinds::{API_VERSION, Kind};
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
@@ -76,8 +80,10 @@ pub(crate) struct FleetDoc {
     pub(crate) approvers: BTreeMap<GroupName, BTreeSet<String>>,
     pub(crate) project: Option<At<ProjectName>>,
     pub(crate) rollout: Option<At<RolloutName>>,
+    pub(crate) service_account: Option<String>,
     pub(crate) prune: Option<bool>,
     pub(crate) heal: Option<Heal>,
+    pub(crate) apply: Option<Apply>,
     pub(crate) create_namespace: Option<bool>,
     pub(crate) on_delete: Option<OnDelete>,
 }
@@ -100,6 +106,7 @@ pub(crate) struct ProjectDoc {
     pub(crate) description: String,
     pub(crate) sources: BTreeSet<String>,
     pub(crate) namespaces: BTreeSet<String>,
+    pub(crate) service_account: Option<String>,
     pub(crate) target: TargetDoc,
     pub(crate) kinds: Option<Vec<KindGlob>>,
     pub(crate) cluster_kinds: Vec<KindGlob>,
@@ -125,6 +132,7 @@ pub(crate) struct AppDoc {
     pub(crate) labels: Labels,
     pub(crate) project: Option<At<ProjectName>>,
     pub(crate) namespace: Option<At<Template>>,
+    pub(crate) service_account: Option<At<String>>,
     pub(crate) create_namespace: Option<bool>,
     pub(crate) source: At<SourceDoc>,
     pub(crate) target: TargetDoc,
@@ -135,8 +143,10 @@ pub(crate) struct AppDoc {
     pub(crate) rollout: Option<At<RolloutName>>,
     pub(crate) prune: Option<bool>,
     pub(crate) heal: Option<Heal>,
+    pub(crate) apply: Option<Apply>,
     pub(crate) on_delete: Option<OnDelete>,
     pub(crate) ignore_differences: Vec<IgnoreDifference>,
+    pub(crate) health_check_exprs: Vec<HealthCheckExpr>,
 }
 
 /// `source` as written.
@@ -315,8 +325,10 @@ fn decode_fleet(mut spec: Fields, findings: &mut Findings) -> Option<FleetDoc> {
         approvers,
         project: name(&mut defaults, "project")?,
         rollout: name(&mut defaults, "rollout")?,
+        service_account: defaults.text("serviceAccount").map(|account| account.value),
         prune: flag(&mut defaults, "prune"),
         heal: heal(&mut defaults)?,
+        apply: apply(&mut defaults)?,
         create_namespace: flag(&mut defaults, "createNamespace"),
         on_delete: on_delete(&mut defaults)?,
     })
@@ -328,6 +340,7 @@ fn decode_project(mut spec: Fields, findings: &mut Findings) -> Option<ProjectDo
         description: spec.text("description").map(|text| text.value).unwrap_or_default(),
         sources: plain_list(spec.texts("sources")).into_iter().collect(),
         namespaces: plain_list(spec.texts("namespaces")).into_iter().collect(),
+        service_account: spec.text("serviceAccount").map(|account| account.value),
         target: target(&mut spec, findings)?,
         kinds: has_kinds.map(|list| list.value.into_iter().filter_map(kind_glob_item).collect()),
         cluster_kinds: spec.records("clusterKinds").into_iter().filter_map(|glob| kind_glob(glob.value)).collect(),
@@ -480,6 +493,7 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
         labels,
         project: name(&mut spec, "project")?,
         namespace,
+        service_account: spec.text("serviceAccount"),
         create_namespace: create_namespace.map(|create| create.value),
         source: source_mark.at(source),
         target,
@@ -490,8 +504,10 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
         rollout: name(&mut spec, "rollout")?,
         prune: flag(&mut spec, "prune"),
         heal: heal(&mut spec)?,
+        apply: apply(&mut spec)?,
         on_delete: on_delete(&mut spec)?,
         ignore_differences: spec.records("ignoreDifferences").into_iter().filter_map(|item| decode_ignore(item.value)).collect(),
+        health_check_exprs: decode_health(spec.records("healthCheckExprs"), findings),
     })
 }
 
@@ -535,6 +551,7 @@ fn decode_helm(mut fields: Fields, findings: &mut Findings) -> Option<HelmSource
         release_name: template(&mut fields, "releaseName"),
         values_files: values_files.iter().filter_map(parsed_template).collect(),
         ignore_missing_values_files: flag(&mut fields, "ignoreMissingValueFiles").unwrap_or(false),
+        values_from: fields.records("valuesFrom").into_iter().filter_map(|item| values_from(item.value)).collect(),
         values: fields.values("values").map(|values| values.value).unwrap_or_default(),
         parameters: fields.records("parameters").into_iter().filter_map(|item| parameter(item.value)).collect(),
         file_parameters: fields.records("fileParameters").into_iter().filter_map(|item| file_parameter(item.value)).collect(),
@@ -544,6 +561,22 @@ fn decode_helm(mut fields: Fields, findings: &mut Findings) -> Option<HelmSource
         skip_schema_validation: flag(&mut fields, "skipSchemaValidation").unwrap_or(false),
         kube_version: fields.text("kubeVersion").map(|text| text.value),
         api_versions: plain_list(fields.texts("apiVersions")),
+    })
+}
+
+fn values_from(mut fields: Fields) -> Option<ValuesFrom<At<Template>>> {
+    let kind = match fields.word("kind")?.value {
+        "Secret" => ValuesKind::Secret,
+        _ => ValuesKind::ConfigMap,
+    };
+    Some(ValuesFrom {
+        kind,
+        name: template(&mut fields, "name")?,
+        path: template(&mut fields, "path")?,
+        key: fields.text("valuesKey").map_or_else(|| "values.yaml".to_owned(), |key| key.value),
+        target_path: fields.text("targetPath").map(|path| path.value).filter(|path| !path.is_empty()),
+        is_literal: flag(&mut fields, "literal").unwrap_or(false),
+        is_optional: flag(&mut fields, "optional").unwrap_or(false),
     })
 }
 
@@ -635,6 +668,8 @@ fn decode_ignore(mut fields: Fields) -> Option<IgnoreDifference> {
         name: fields.text("name").map(|text| text.value),
         namespace: fields.text("namespace").map(|text| text.value),
         json_pointers: plain_list(fields.texts("jsonPointers")),
+        jq_path_expressions: plain_list(fields.texts("jqPathExpressions")).iter().filter_map(|text| JqPath::parse(text).ok()).collect(),
+        managed_fields_managers: plain_list(fields.texts("managedFieldsManagers")),
     })
 }
 
@@ -689,10 +724,10 @@ fn requirement(mut fields: Fields, mark: Mark, findings: &mut Findings) -> Optio
     }
 }
 
-/// Facts may only narrow, and nothing reports them yet: a selector that asked for one would match nothing in silence.
+/// Facts may only narrow, and placement does not look at them yet: a selector that asked for one would match nothing in silence.
 fn fact(key: &str, mark: Mark, findings: &mut Findings) {
     if key.starts_with(FACTS_PREFIX) {
-        let message = format!("the label \"{key}\" is not honoured yet: agents report no facts so far");
+        let message = format!("the label \"{key}\" is not honoured yet: placement does not look at what agents report");
         findings.error(mark, ProblemCode::NotHonoured, message, Some("write a label of your own into the Cluster document".to_owned()));
     }
 }
@@ -703,6 +738,15 @@ fn heal(fields: &mut Fields) -> Option<Option<Heal>> {
         Some("correct") => Some(Some(Heal::Correct)),
         Some("report") => Some(Some(Heal::Report)),
         Some("none") => Some(Some(Heal::None)),
+        Some(_) => None,
+    }
+}
+
+fn apply(fields: &mut Fields) -> Option<Option<Apply>> {
+    match fields.word("apply").map(|word| word.value) {
+        None => Some(None),
+        Some("isolated") => Some(Some(Apply::Isolated)),
+        Some("transactional") => Some(Some(Apply::Transactional)),
         Some(_) => None,
     }
 }

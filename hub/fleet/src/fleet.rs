@@ -6,9 +6,11 @@ use std::fmt;
 use std::time::Duration;
 
 use hub_tree::TreePath;
+use shared_expression::jq::JqPath;
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
 
 use crate::amount::Share;
+use crate::health::HealthCheckExpr;
 use crate::helm::{ChartFrom, HelmSource};
 use crate::label::{Labels, Requirement, Selector};
 use crate::layers::{KustomizeLayers, PostBuild};
@@ -109,6 +111,8 @@ pub struct App {
     pub namespace: Option<Template>,
     /// Whether the namespace is created where it is missing.
     pub create_namespace: bool,
+    /// The service account that it is written with, as `NAME` or `NAMESPACE:NAME`; the agent's own rights if `None`.
+    pub service_account: Option<String>,
     /// Where its manifests are.
     pub source: Source,
     /// Which clusters it wants.
@@ -127,10 +131,14 @@ pub struct App {
     pub prune: bool,
     /// What to do about changes that others make.
     pub heal: Heal,
+    /// What an object that the API server refuses means for the others.
+    pub apply: Apply,
     /// What becomes of the objects when the app is removed.
     pub on_delete: OnDelete,
     /// Fields that others may change.
     pub ignore_differences: Vec<IgnoreDifference>,
+    /// The health of kinds that it judges itself.
+    pub health_check_exprs: Vec<HealthCheckExpr>,
     /// Where it is defined.
     pub location: Location,
 }
@@ -259,6 +267,15 @@ pub enum Heal {
     None,
 }
 
+/// What an object that the API server refuses means for the others of its app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Apply {
+    /// Objects that need it wait, the others go on.
+    Isolated,
+    /// Nothing is written until a dry run of all is accepted.
+    Transactional,
+}
+
 /// What becomes of an app's objects when the app is removed, once that is approved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OnDelete {
@@ -281,6 +298,10 @@ pub struct IgnoreDifference {
     pub namespace: Option<String>,
     /// RFC 6901 pointers.
     pub json_pointers: Vec<String>,
+    /// Paths in jq's words.
+    pub jq_path_expressions: Vec<JqPath>,
+    /// Managers whose fields are meant.
+    pub managed_fields_managers: Vec<String>,
 }
 
 impl IgnoreDifference {

@@ -23,7 +23,9 @@ pub struct HelmSource<T = Template, F = T> {
     pub values_files: Vec<F>,
     /// Whether files of values that are not there are passed over.
     pub ignore_missing_values_files: bool,
-    /// Values, over those of the files; a map.
+    /// ConfigMaps and Secrets with values, over those of the files; later ones over earlier.
+    pub values_from: Vec<ValuesFrom<T, F>>,
+    /// Values, over those of the files and of `values_from`; a map.
     pub values: Values<T>,
     /// Single values as `helm --set` takes them, over all else.
     pub parameters: Vec<Parameter<T>>,
@@ -77,6 +79,45 @@ pub enum Values<T = Template> {
     List(Vec<Self>),
     /// A map.
     Map(BTreeMap<String, Self>),
+}
+
+/// A ConfigMap or Secret in the app's source, and what of it are values.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ValuesFrom<T = Template, F = T> {
+    /// Which of the two.
+    pub kind: ValuesKind,
+    /// Its name.
+    pub name: T,
+    /// The file of its manifest, perhaps among others.
+    pub path: F,
+    /// The key of the values in it.
+    pub key: String,
+    /// Where they go as a single value, as `helm --set` takes it. Such a value wins over all that are merged. At the root, as a file of values,
+    /// if left out.
+    pub target_path: Option<String>,
+    /// Whether a single value is text, whatever is in it (`helm --set-literal`).
+    pub is_literal: bool,
+    /// Whether the file, the object or the key may be missing.
+    pub is_optional: bool,
+}
+
+/// The kinds of objects that hold values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValuesKind {
+    /// `ConfigMap`.
+    ConfigMap,
+    /// `Secret`.
+    Secret,
+}
+
+impl ValuesKind {
+    /// The kind, as manifests write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "ConfigMap",
+            Self::Secret => "Secret",
+        }
+    }
 }
 
 /// A single value.
@@ -163,6 +204,19 @@ impl<T, F> HelmSource<T, F> {
             Ok(FileParameter { name: parameter.name.clone(), path })
         });
         let file_parameters = file_parameters.collect::<Result<_, E>>()?;
+        let values_from = self.values_from.iter().enumerate().map(|(at, from)| {
+            let field = format!("source.helm.valuesFrom[{at}]");
+            Ok(ValuesFrom {
+                kind: from.kind,
+                name: to(&format!("{field}.name"), &from.name)?,
+                path: file(&format!("{field}.path"), &from.path)?,
+                key: from.key.clone(),
+                target_path: from.target_path.clone(),
+                is_literal: from.is_literal,
+                is_optional: from.is_optional,
+            })
+        });
+        let values_from = values_from.collect::<Result<_, E>>()?;
         let values = self.values.try_map("source.helm.values", &mut to)?;
         let parameters = self.parameters.iter().enumerate().map(|(at, parameter)| {
             let value = to(&format!("source.helm.parameters[{at}].value"), &parameter.value)?;
@@ -173,6 +227,7 @@ impl<T, F> HelmSource<T, F> {
             release_name,
             values_files,
             ignore_missing_values_files: self.ignore_missing_values_files,
+            values_from,
             values,
             parameters: parameters.collect::<Result<_, E>>()?,
             file_parameters,
@@ -187,7 +242,10 @@ impl<T, F> HelmSource<T, F> {
 
     /// Whether it reads files of the app's own source.
     pub(crate) fn reads_own_source(&self) -> bool {
-        matches!(self.chart, ChartFrom::Here(_)) || !self.values_files.is_empty() || !self.file_parameters.is_empty()
+        matches!(self.chart, ChartFrom::Here(_))
+            || !self.values_files.is_empty()
+            || !self.values_from.is_empty()
+            || !self.file_parameters.is_empty()
     }
 }
 

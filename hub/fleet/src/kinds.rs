@@ -205,8 +205,10 @@ static DEFAULTS: Record = record(
     &[
         field("project", Type::Text(Rule::Project), "The project of apps that name none."),
         field("rollout", Type::Text(Rule::Rollout), "The rollout of apps that name none."),
+        field("serviceAccount", Type::Text(Rule::ServiceAccount), SERVICE_ACCOUNT_DOC),
         field("prune", Type::Flag, PRUNE_DOC),
         field("heal", HEAL, HEAL_DOC),
+        field("apply", APPLY, APPLY_DOC),
         field("createNamespace", Type::Flag, CREATE_NAMESPACE_DOC),
         field("onDelete", ON_DELETE, ON_DELETE_DOC),
     ],
@@ -266,6 +268,11 @@ static PROJECT_SPEC: Record = Record {
             "Sources of manifests, by name, with * and ?. \"fleet\" is the fleet repository itself.",
         ),
         required("namespaces", Type::List(&Type::Text(Rule::Glob), true), "Namespaces, with * and ?."),
+        field(
+            "serviceAccount",
+            Type::Text(Rule::ServiceAccount),
+            "The service account that all its apps are written with: NAME in each app's namespace, or NAMESPACE:NAME. None of them may choose another.",
+        ),
         field("clusters", Type::Record(&SELECTOR), "Which clusters."),
         field("regions", REGIONS, REGIONS_DOC),
         field("kinds", Type::List(&Type::Record(&KIND_GLOB), false), "Kinds in namespaces. All if left out, none if empty."),
@@ -384,12 +391,18 @@ const APP_SPEC_FIELD: Field = required("spec", Type::Record(&APP_SPEC), "What ru
 
 const PRUNE_DOC: &str = "Whether objects that leave the source are deleted. false if left out everywhere: they stay and are reported.";
 const HEAL_DOC: &str = "What to do about changes that others make in the cluster. correct if left out everywhere.";
+const SERVICE_ACCOUNT_DOC: &str = "The service account whose rights its objects are written with: NAME in the app's namespace, or NAMESPACE:NAME. The agent's own rights if left out everywhere.";
 const CREATE_NAMESPACE_DOC: &str = "Whether the app's namespace is created where it is missing. false if left out everywhere.";
 const ON_DELETE_DOC: &str = "What becomes of the objects when the app is removed, after an approval. If left out everywhere: cascade where prune is true, else orphan.";
 const HEAL: Type = words! {
     "correct": "Put it right at once.",
     "report": "Say so and leave it.",
     "none": "Do not look.",
+};
+const APPLY_DOC: &str = "What an object that the API server refuses means for the others of its app. isolated if left out everywhere.";
+const APPLY: Type = words! {
+    "isolated": "Objects that need it wait, the others go on.",
+    "transactional": "Nothing is written until a dry run of all objects is accepted.",
 };
 const ON_DELETE: Type = words! {
     "cascade": "They are deleted.",
@@ -404,6 +417,7 @@ static APP_SPEC: Record = Record {
         field("project", Type::Text(Rule::Project), "The project that limits it. Without one, here and in Fleet, nothing does."),
         field("namespace", Type::Text(Rule::Namespace), "The namespace of objects that name none, with variables."),
         field("createNamespace", Type::Flag, CREATE_NAMESPACE_DOC),
+        field("serviceAccount", Type::Text(Rule::ServiceAccount), SERVICE_ACCOUNT_DOC),
         required("source", Type::Record(&SOURCE), "Where its manifests are."),
         field("clusters", Type::Record(&SELECTOR), "Which clusters."),
         field("regions", REGIONS, REGIONS_DOC),
@@ -418,13 +432,13 @@ static APP_SPEC: Record = Record {
         ),
         field("prune", Type::Flag, PRUNE_DOC),
         field("heal", HEAL, HEAL_DOC),
+        field("apply", APPLY, APPLY_DOC),
         field("onDelete", ON_DELETE, ON_DELETE_DOC),
         field("ignoreDifferences", Type::List(&Type::Record(&IGNORE), false), "Fields that others may change, in Argo CD's words."),
-        not_yet(
+        field(
             "healthCheckExprs",
             Type::List(&Type::Record(&HEALTH), false),
-            "Health of kinds that Capstan does not know, in Flux's words.",
-            "there is no CEL so far; the agent judges the kinds that it knows, and others by status.conditions",
+            "Health of kinds in CEL, in Flux's words. It replaces what Capstan knows of the kind.",
         ),
     ],
 };
@@ -610,15 +624,15 @@ static HELM: Record = record(
             "Single values as helm --set takes them. They win over all others, and later ones over earlier.",
         ),
         field("fileParameters", Type::List(&Type::Record(&FILE_PARAMETER), false), "Single values that are the contents of files."),
-        not_yet(
+        field(
             "valuesFrom",
             Type::List(&Type::Record(&VALUES_FROM), false),
-            "ConfigMaps and Secrets with values.",
-            "the hub reads no objects of clusters; write the values into values, or into a file that valuesFiles names",
+            "ConfigMaps and Secrets with values, whose manifests are in the app's source. They win over valuesFiles, later ones over earlier; values \
+             wins over them, and what has a targetPath over everything that is merged.",
         ),
         field("skipCrds", Type::Flag, "Whether the definitions in the chart's crds/ are left out. false if left out."),
         field("skipHooks", Type::Flag, "Whether hooks are left out. false if left out."),
-        field("skipTests", Type::Flag, "Whether tests are left out without a word. false if left out: they are listed as not applied."),
+        field("skipTests", Type::Flag, "Whether tests are left out. false if left out: they run when somebody asks for them."),
         field("skipSchemaValidation", Type::Flag, "Whether the values are not checked against the chart's schema. false if left out."),
         field(
             "kubeVersion",
@@ -660,11 +674,21 @@ static VALUES_FROM: Record = record(
     "App.spec.source.helm.valuesFrom",
     "A ConfigMap or Secret with values.",
     &[
-        required("kind", Type::Text(Rule::Any), "ConfigMap or Secret."),
-        required("name", Type::Text(Rule::Any), "Its name."),
-        field("valuesKey", Type::Text(Rule::Any), "The key of the values."),
-        field("targetPath", Type::Text(Rule::Any), "Where a single value goes."),
-        field("optional", Type::Flag, "Whether it may be missing."),
+        required("kind", words! {"ConfigMap": "A ConfigMap.", "Secret": "A Secret. What is in it reaches no message."}, "Its kind."),
+        required("name", Type::Text(Rule::Template), "Its name, with variables."),
+        required(
+            "path",
+            Type::Text(Rule::Path),
+            "The file with its manifest, perhaps among others, with variables; as in valuesFiles. The hub reads no objects of clusters.",
+        ),
+        field("valuesKey", Type::Text(Rule::Any), "The key of the values in data, stringData or binaryData. values.yaml if left out."),
+        field(
+            "targetPath",
+            Type::Text(Rule::Any),
+            "Where the value goes, as in auth.password or hosts[0].name: as helm --set takes it. Values go to the root if left out.",
+        ),
+        field("literal", Type::Flag, "With targetPath: whether the value is text, whatever it looks like. false if left out."),
+        field("optional", Type::Flag, "Whether the file, the object or the key may be missing. false if left out."),
     ],
 );
 
@@ -681,17 +705,15 @@ static IGNORE: Record = Record {
         field("name", Type::Text(Rule::Any), "The object's name; any if left out."),
         field("namespace", Type::Text(Rule::Any), "The object's namespace; any if left out."),
         field("jsonPointers", Type::List(&Type::Text(Rule::JsonPointer), false), "The fields, as RFC 6901 pointers."),
-        not_yet(
+        field(
             "jqPathExpressions",
-            Type::List(&Type::Text(Rule::Any), false),
-            "The fields, as jq paths.",
-            "write the fields as jsonPointers",
+            Type::List(&Type::Text(Rule::JqPath), false),
+            "The fields, as paths in jq's words with [], select(…) and ?.",
         ),
-        not_yet(
+        field(
             "managedFieldsManagers",
             Type::List(&Type::Text(Rule::Any), false),
-            "Managers whose fields are ignored.",
-            "write the fields as jsonPointers",
+            "Field managers, as kubectl shows them with --show-managed-fields; what they hold is left to them.",
         ),
     ],
 };
@@ -700,10 +722,10 @@ static HEALTH: Record = record(
     "healthCheckExprs",
     "Health of a kind.",
     &[
-        required("apiVersion", Type::Text(Rule::Any), "The API version of the kind."),
-        required("kind", Type::Text(Rule::Any), "The kind."),
-        required("current", Type::Text(Rule::Any), "CEL: true when healthy."),
-        field("inProgress", Type::Text(Rule::Any), "CEL: true while on its way."),
-        field("failed", Type::Text(Rule::Any), "CEL: true when failed."),
+        required("apiVersion", Type::Text(Rule::Any), "The API version of the kind; its group counts."),
+        field("kind", Type::Text(Rule::Any), "The kind; every kind of the group without a rule of its own if left out."),
+        required("current", Type::Text(Rule::Cel), "CEL: true when healthy."),
+        field("inProgress", Type::Text(Rule::Cel), "CEL: true while on its way. It is asked first."),
+        field("failed", Type::Text(Rule::Cel), "CEL: true when failed. It is asked before current."),
     ],
 );

@@ -3,10 +3,12 @@
 //! and approvals to `hub/plan`, and where the tree comes from to `hub/source`.
 
 mod absence;
+mod account;
 mod amount;
 mod choice;
 mod document;
 mod fleet;
+mod health;
 mod helm;
 mod kinds;
 mod known;
@@ -25,13 +27,15 @@ mod table;
 mod template;
 
 pub use absence::{Present, Suspicion, suspicions};
+pub use account::{AccountError, service_account};
 pub use amount::Share;
 pub use choice::{Choice, ChoiceError, choose_path};
 pub use fleet::{
-    App, Approval, Blocked, CLUSTER_LABEL, Cluster, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch, OnDelete,
+    App, Apply, Approval, Blocked, CLUSTER_LABEL, Cluster, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch, OnDelete,
     OnFailure, PathChoice, REGION_LABEL, Region, Rollout, Source, Stage, Supersede, Target, WhenLost,
 };
-pub use helm::{ChartFrom, FileParameter, HelmSource, Parameter, Values};
+pub use health::HealthCheckExpr;
+pub use helm::{ChartFrom, FileParameter, HelmSource, Parameter, Values, ValuesFrom, ValuesKind};
 pub use kinds::{API_VERSION, Kind};
 pub use known::{InvalidKnown, KNOWN_VERSION, Known, KnownApp, KnownChoice};
 pub use label::{Labels, Requirement, Selector};

@@ -8,8 +8,11 @@ use std::str::FromStr;
 use hub_tree::TreePath;
 use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, Severity};
 
+use crate::account::AccountError;
 use crate::document::{AppDoc, Body, ClusterDoc, FleetDoc, ProjectDoc, RolloutDoc, TargetDoc};
-use crate::fleet::{App, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Source, Target};
+use crate::fleet::{
+    App, Apply, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Source, Target,
+};
 use crate::kinds::Kind;
 use crate::near::nearest;
 use crate::problem::{Blocks, Location, Problem, ProblemCode, some_of};
@@ -169,6 +172,7 @@ struct Marks {
     target: Location,
     source: Location,
     namespace: Location,
+    service_account: Location,
     /// The texts with variables of `source.helm`, `kustomize` and `postBuild`, by their fields.
     layers: BTreeMap<String, Location>,
     depends_on: BTreeMap<AppName, Location>,
@@ -258,6 +262,7 @@ impl Linker {
             sources: doc.sources,
             namespaces: doc.namespaces,
             target,
+            service_account: doc.service_account,
             kinds: doc.kinds,
             cluster_kinds: doc.cluster_kinds,
             denied_kinds: doc.denied_kinds,
@@ -405,6 +410,7 @@ impl Linker {
                 target: doc.target.mark.map_or_else(|| at.clone(), |mark| Location { line: mark.line, column: mark.column, ..at.clone() }),
                 source: beside(&at, &doc.source),
                 namespace: doc.namespace.as_ref().map_or_else(|| at.clone(), |namespace| beside(&at, namespace)),
+                service_account: doc.service_account.as_ref().map_or_else(|| at.clone(), |account| beside(&at, account)),
                 layers: layer_marks(&at, &doc),
                 depends_on: doc.depends_on.iter().map(|dependency| (dependency.value.clone(), beside(&at, dependency))).collect(),
             };
@@ -434,6 +440,16 @@ impl Linker {
         let target = self.target(doc.target, &at, blocks)?;
         let defaults = &self.defaults;
         let project = doc.project.or_else(|| defaults.project.clone()).map(|project| project.value);
+        let required = project.as_ref().and_then(|project| self.fleet.projects.get(project)?.service_account.clone());
+        if let (Some(own), Some(required), Some(project)) = (&doc.service_account, &required, &project)
+            && own.value != *required
+        {
+            good = false;
+            let message = format!("app {name} wants to run as \"{}\", and project {project} has its apps run as \"{required}\"", own.value);
+            let hint = Some("take serviceAccount out of the app".to_owned());
+            self.report.error(&beside(&at, own), ProblemCode::NotPermitted, message, hint, blocks.clone());
+        }
+        let service_account = required.or(doc.service_account.map(|own| own.value)).or_else(|| defaults.service_account.clone());
         let prune = doc.prune.or(defaults.prune).unwrap_or(false);
         let otherwise = if prune { OnDelete::Cascade } else { OnDelete::Orphan };
         let app = App {
@@ -441,6 +457,7 @@ impl Linker {
             labels: doc.labels,
             create_namespace: doc.create_namespace.or(defaults.create_namespace).unwrap_or(false) && doc.namespace.is_some(),
             namespace: doc.namespace.map(|namespace| namespace.value),
+            service_account,
             source: Source {
                 name: doc.source.value.name,
                 path: doc.source.value.path,
@@ -458,8 +475,10 @@ impl Linker {
             rollout: doc.rollout.or_else(|| defaults.rollout.clone()).map(|rollout| rollout.value),
             prune,
             heal: doc.heal.or(defaults.heal).unwrap_or(Heal::Correct),
+            apply: doc.apply.or(defaults.apply).unwrap_or(Apply::Isolated),
             on_delete: doc.on_delete.or(defaults.on_delete).unwrap_or(otherwise),
             ignore_differences: doc.ignore_differences,
+            health_check_exprs: doc.health_check_exprs,
             project,
             location: at,
         };
@@ -645,6 +664,11 @@ fn unresolved(fleet: &Fleet, app: &App, cluster: &Cluster, error: &ResolveError,
                 _ => None,
             };
             (at.clone(), ProblemCode::UnsetVariable, format!("{field} of app {}: {error}", app.name), hint)
+        }
+        ResolveError::Account(account) => {
+            let code =
+                if matches!(account, AccountError::NotPermitted { .. }) { ProblemCode::NotPermitted } else { ProblemCode::InvalidValue };
+            (marks.service_account.clone(), code, format!("app {}: {error}", app.name), None)
         }
         ResolveError::Namespace { field, .. } => {
             let at = marks.layers.get(*field).unwrap_or(&marks.namespace);

@@ -24,6 +24,8 @@ pub struct Project {
     pub namespaces: BTreeSet<String>,
     /// Which clusters.
     pub target: Target,
+    /// The service account that all its apps are written with, as `NAME` in each app's namespace or `NAMESPACE:NAME`.
+    pub service_account: Option<String>,
     /// Kinds in namespaces; all if `None`.
     pub kinds: Option<Vec<KindGlob>>,
     /// Kinds outside namespaces.
@@ -180,6 +182,7 @@ mod tests {
             sources: BTreeSet::from(["fleet".to_owned()]),
             namespaces: BTreeSet::from(["ml-*".to_owned()]),
             target: Target::default(),
+            service_account: None,
             kinds: None,
             cluster_kinds: kinds(&[("", "Namespace")]),
             denied_kinds: kinds(&[("*", "Role*")]),

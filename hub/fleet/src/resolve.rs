@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hub_tree::{InvalidPath, TreePath};
-use shared_model::{AppName, ClusterName, Reason, Severity, SourceName};
+use shared_model::{AppName, ClusterName, Reason, ServiceAccount, Severity, SourceName};
 
+use crate::account::{AccountError, service_account};
 use crate::fleet::{App, Cluster, Fleet, PathChoice};
 use crate::helm::{CHART, ChartFrom, HelmSource, RELEASE_NAME, VERSION, check_chart_name, check_release_name, check_version};
 use crate::label::check_value;
@@ -21,6 +22,8 @@ pub struct Resolved {
     pub cluster: ClusterName,
     /// The namespace of objects that name none.
     pub namespace: Option<String>,
+    /// The service account that it is written with; the agent's own rights if `None`.
+    pub service_account: Option<ServiceAccount>,
     /// All variables with their values: the app's, overridden by the region's, overridden by the cluster's.
     pub vars: BTreeMap<String, String>,
     /// What is laid over its kustomization.
@@ -58,6 +61,9 @@ pub enum ResolveError {
         /// What it became.
         namespace: String,
     },
+    /// It cannot run as its service account.
+    #[error("serviceAccount: {0}")]
+    Account(#[from] AccountError),
     /// A label of `commonMetadata` is none once the variables are replaced.
     #[error("{field}: {problem}")]
     Label {
@@ -88,9 +94,12 @@ impl From<&ResolveError> for Reason {
     fn from(error: &ResolveError) -> Self {
         let code = match error {
             ResolveError::Variable { .. } => "UnsetVariable",
-            ResolveError::Namespace { .. } | ResolveError::Label { .. } | ResolveError::Path { .. } | ResolveError::Helm { .. } => {
-                "InvalidValue"
-            }
+            ResolveError::Account(AccountError::NotPermitted { .. }) => "NotPermitted",
+            ResolveError::Account(_)
+            | ResolveError::Namespace { .. }
+            | ResolveError::Label { .. }
+            | ResolveError::Path { .. }
+            | ResolveError::Helm { .. } => "InvalidValue",
         };
         Self::new(Severity::Error, code, error.to_string())
     }
@@ -101,14 +110,7 @@ impl From<&ResolveError> for Reason {
 /// # Errors
 /// The first field that has no value there: variables before the namespace, the namespace before the paths, then what is laid over them.
 pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, ResolveError> {
-    let none = BTreeMap::new();
-    let region_vars = fleet.regions.get(&cluster.region).map_or(&none, |region| &region.vars);
-    let bindings = Bindings {
-        region: cluster.region.as_str(),
-        cluster: cluster.name.as_str(),
-        labels: &cluster.labels,
-        vars: [&cluster.vars, region_vars, &app.vars],
-    };
+    let bindings = bindings(fleet, app, cluster);
     let expand = |field: &str, template: &Template| {
         bindings.expand(template).map_err(|error| ResolveError::Variable { field: field.to_owned(), error })
     };
@@ -119,8 +121,7 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
             vars.insert(name.clone(), expand(&format!("vars.{name}"), template)?);
         }
     }
-    let namespace = app.namespace.as_ref().map(|namespace| expand("namespace", namespace)).transpose()?;
-    refuse_namespace("namespace", namespace.as_ref())?;
+    let namespace = namespace_of(fleet, app, cluster)?;
     let base = match app.source.name {
         Some(_) => TreePath::root(),
         None => app.location.file.parent().unwrap_or_default(),
@@ -141,6 +142,7 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
         app: app.name.clone(),
         cluster: cluster.name.clone(),
         namespace,
+        service_account: service_account(fleet, app, cluster)?,
         vars,
         kustomize,
         post_build: app.post_build.as_ref().map(|post_build| post_build.try_map(expand)).transpose()?,
@@ -150,6 +152,27 @@ pub fn resolve(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Resolved, 
         helm,
         first_of,
     })
+}
+
+/// What variables mean for `app` on `cluster`.
+fn bindings<'a>(fleet: &'a Fleet, app: &'a App, cluster: &'a Cluster) -> Bindings<'a> {
+    static NONE: BTreeMap<String, Template> = BTreeMap::new();
+    let region_vars = fleet.regions.get(&cluster.region).map_or(&NONE, |region| &region.vars);
+    Bindings {
+        region: cluster.region.as_str(),
+        cluster: cluster.name.as_str(),
+        labels: &cluster.labels,
+        vars: [&cluster.vars, region_vars, &app.vars],
+    }
+}
+
+/// The namespace of objects that name none.
+pub(crate) fn namespace_of(fleet: &Fleet, app: &App, cluster: &Cluster) -> Result<Option<String>, ResolveError> {
+    let Some(template) = &app.namespace else { return Ok(None) };
+    let expanded = bindings(fleet, app, cluster).expand(template);
+    let namespace = expanded.map_err(|error| ResolveError::Variable { field: "namespace".to_owned(), error })?;
+    refuse_namespace("namespace", Some(&namespace))?;
+    Ok(Some(namespace))
 }
 
 /// A chart of `app`, whose files are relative to `base`.

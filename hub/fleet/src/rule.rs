@@ -1,6 +1,8 @@
 //! Rules for text in a field. Each has a check with words for people and, where one can be given, a pattern for the JSON Schema.
 
-use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, SourceName, StageName};
+use shared_expression::cel::Expression;
+use shared_expression::jq::JqPath;
+use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, RolloutName, ServiceAccount, SourceName, StageName};
 
 use crate::helm;
 use crate::label;
@@ -41,8 +43,14 @@ pub(crate) enum Rule {
     Path,
     /// A namespace with variables.
     Namespace,
+    /// `NAME` or `NAMESPACE:NAME` of a service account.
+    ServiceAccount,
     /// An RFC 6901 pointer.
     JsonPointer,
+    /// A path in jq's words.
+    JqPath,
+    /// An expression in CEL.
+    Cel,
     /// A patch in YAML.
     Patch,
     /// Where charts are.
@@ -84,7 +92,11 @@ impl Rule {
             Self::ChartVersion => check_constant(text, helm::check_version),
             Self::ReleaseName => check_constant(text, helm::check_release_name),
             Self::Namespace => check_namespace(text),
+            // The namespace of a bare name follows from the app's.
+            Self::ServiceAccount => ServiceAccount::parse(text, Some("home")).map(|_| ()).map_err(|error| error.to_string()),
             Self::JsonPointer => check_pointer(text),
+            Self::Cel => Expression::parse(text).map(|_| ()).map_err(|error| format!("it is no expression in CEL: {error}")),
+            Self::JqPath => JqPath::parse(text).map(|_| ()).map_err(|error| format!("\"{text}\" is no path in jq's words: {error}")),
             Self::Glob if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
                 Err(format!("\"{text}\" has a space or control character in it"))
             }
@@ -106,9 +118,17 @@ impl Rule {
             Self::SubstituteName => Some("^[A-Za-z_][A-Za-z0-9_]{0,62}$"),
             Self::Any | Self::Patch => Some("\\S"),
             Self::Path => Some("^[^/]"),
+            Self::ServiceAccount => Some("^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?:)?[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"),
             Self::JsonPointer => Some("^/"),
             Self::ChartRepository => Some("^((https|http|oci)://.+|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$"),
-            Self::ChartVersion | Self::ReleaseName | Self::Note | Self::Template | Self::Namespace | Self::Glob => None,
+            Self::JqPath
+            | Self::Cel
+            | Self::ChartVersion
+            | Self::ReleaseName
+            | Self::Note
+            | Self::Template
+            | Self::Namespace
+            | Self::Glob => None,
         }
     }
 }
@@ -218,8 +238,12 @@ mod tests {
             (Rule::Path, "../shared/${region}", "/etc"),
             (Rule::Path, ".", ""),
             (Rule::Namespace, "team-${region}", "Team"),
+            (Rule::ServiceAccount, "deployer", "Deployer"),
+            (Rule::ServiceAccount, "team-a:deployer", "system:serviceaccount:team-a:deployer"),
             (Rule::JsonPointer, "/spec/a~1b", "spec"),
             (Rule::JsonPointer, "/", "/a~2"),
+            (Rule::Cel, "has(status.phase) && status.phase == 'Ready'", "status.phase = 1"),
+            (Rule::JqPath, ".spec.containers[] | select(.name == \"a\") | .image", ".spec | length"),
             (Rule::Glob, "*.example.com", "a b"),
             (Rule::ChartRepository, "oci://registry.example.com/charts", "./charts"),
             (Rule::ChartVersion, "${vars.version}", "latest"),

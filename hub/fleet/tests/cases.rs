@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hub_fleet::{App, FLEET_BUDGET, Fleet, Problem, choose_path, place, read_fleet, resolve};
+use hub_fleet::{App, Apply, FLEET_BUDGET, Fleet, Problem, choose_path, place, read_fleet, resolve};
 use hub_tree::{Budget, MemoryTree, Reader, TreePath};
 
 #[test]
@@ -138,6 +138,15 @@ fn show_app(out: &mut String, fleet: &Fleet, app: &App, tree: &MemoryTree) {
         app.project.as_ref().map_or("-", |p| p.as_str()),
         app.rollout.as_ref().map_or("-", |r| r.as_str()),
     );
+    if app.apply != Apply::Isolated {
+        let _ = writeln!(out, "  applied {:?}", app.apply);
+    }
+    for ignored in &app.ignore_differences {
+        let _ = writeln!(out, "  {ignored:?}");
+    }
+    for expression in &app.health_check_exprs {
+        let _ = writeln!(out, "  {expression:?}");
+    }
     let placement = place(fleet, app);
     for name in &placement.clusters {
         let resolved = resolve(fleet, app, &fleet.clusters[name]).expect("a placed app resolves");
@@ -148,6 +157,9 @@ fn show_app(out: &mut String, fleet: &Fleet, app: &App, tree: &MemoryTree) {
         };
         let vars: Vec<String> = resolved.vars.iter().map(|(key, value)| format!(" {key}={value}")).collect();
         let _ = writeln!(out, "  on {name} in {} from {path}{}", resolved.namespace.as_deref().unwrap_or("-"), vars.join(""));
+        if let Some(account) = &resolved.service_account {
+            let _ = writeln!(out, "    as {account}");
+        }
         if app.kustomize != hub_fleet::KustomizeLayers::default() {
             let _ = writeln!(out, "    {:?}", resolved.kustomize);
         }

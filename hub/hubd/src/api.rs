@@ -1,28 +1,31 @@
 //! The hub as its HTTP API shows it: the newest picture, joined with what agents say, each health judged by its age.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hub_api::{
     AppView, ApprovalView, ChangeWord, ClusterCounts, ClusterState, ClusterView, DiffView, DriftView, EnrolmentView, FetchFailure,
-    FieldDiff, HealthCounts, Judged, ObjectDiff, ObjectRef, ObjectView, PendingApproval, ProblemView, ReasonView, RegionView, SecretText,
-    SourceView, StatusFilter, StatusView,
+    FieldDiff, HealthCounts, HoldView, Judged, Named, ObjectDiff, ObjectRef, ObjectView, PendingApproval, ProblemView, ReasonView,
+    RegionView, SecretText, SourceView, StatusFilter, StatusView, TestView,
 };
 use hub_source::SourceState;
 use hub_store::Commit;
-use hub_web::{Actor, Answer, Approval, ClusterAddition, Hub, HubError, StatusPage};
+use hub_web::{Actor, Answer, Approval, ClusterAddition, HoldWish, Hub, HubError, StatusPage, TestWish};
 use shared_manifest::{Object, Redaction, diff};
-use shared_model::{AppName, AppState, ClusterName, ClusterUid, Digest, Health, ObjectKey, SourceName, Timestamp};
+use shared_model::{AppName, AppState, ClusterName, ClusterUid, Digest, Health, ObjectKey, SourceName, TestId, Timestamp};
 use shared_release::{Release, SUPPORTED_FEATURES, decode_object};
 use shared_session::CLONE_WINDOW;
 
 use crate::charts::Shown;
 use crate::core::{Core, Source};
+use crate::holds::{self, Holds};
 use crate::live::LiveCluster;
+use crate::look::nodes_view;
 use crate::picture::{Pair, Pending, Picture, Trouble};
 use crate::record::{self, Record, RecordError};
 use crate::registry::{ClusterRecord, TOKEN_LIFETIME};
+use crate::testing::{self, Asking, OpenTests};
 use crate::vault;
 
 /// An approval as it is stored, under the digest that was approved.
@@ -42,20 +45,22 @@ impl Record for ApprovalRecord {
 pub(crate) struct HubApi(pub(crate) Arc<Core>);
 
 /// Everything that an answer looks at, taken at one moment.
-struct Look<'a> {
+pub(crate) struct Look<'a> {
     core: &'a Core,
-    picture: Arc<Picture>,
-    records: BTreeMap<ClusterName, ClusterRecord>,
+    pub(crate) picture: Arc<Picture>,
+    pub(crate) records: BTreeMap<ClusterName, ClusterRecord>,
+    open_tests: OpenTests,
     now: Timestamp,
 }
 
 impl HubApi {
-    async fn look(&self) -> Result<Look<'_>, HubError> {
+    pub(crate) async fn look(&self) -> Result<Look<'_>, HubError> {
         let core = &*self.0;
         let records = record::read_all::<ClusterRecord>(&*core.store).await.map_err(internal)?;
         let records = records.into_iter().filter_map(|(name, record)| Some((name.parse().ok()?, record))).collect();
         let picture = core.picture.borrow().clone();
-        Ok(Look { core, picture, records, now: core.now() })
+        let open_tests = OpenTests::read(&*core.store).await.map_err(internal)?;
+        Ok(Look { core, picture, records, open_tests, now: core.now() })
     }
 
     /// Carries out a change with its record in the audit log.
@@ -82,7 +87,7 @@ impl HubApi {
     }
 }
 
-fn internal(error: RecordError) -> HubError {
+pub(crate) fn internal(error: RecordError) -> HubError {
     match error {
         RecordError::Lost { .. } => HubError::Refused { code: "ChangedMeanwhile", message: error.to_string(), hint: None },
         RecordError::Store(error) => HubError::Unavailable { message: error.to_string(), hint: None },
@@ -96,7 +101,7 @@ fn no_cluster(name: &ClusterName) -> HubError {
 
 impl Look<'_> {
     /// The age of a cluster's last word: what was heard by this process, or what an earlier one wrote down.
-    fn age(&self, name: &ClusterName, live: Option<&LiveCluster>) -> Option<Duration> {
+    pub(crate) fn age(&self, name: &ClusterName, live: Option<&LiveCluster>) -> Option<Duration> {
         let written = self.records.get(name).and_then(|record| record.heard.as_ref()?.parse::<Timestamp>().ok());
         let at = live.and_then(|live| live.last_heard).max(written)?;
         Some(Duration::try_from(self.now.duration_since(at)).unwrap_or(Duration::ZERO))
@@ -160,7 +165,14 @@ impl Look<'_> {
             drift: state.map(|state| state.drift.iter().map(DriftView::from).collect()).unwrap_or_default(),
             awaiting_approval: awaiting.map(pending),
             held_changes: pair.held.iter().map(pending).collect(),
+            test: self.open_tests.view(app, cluster, live, age),
         }
+    }
+
+    /// Where `app` runs, in `cluster` or anywhere, with the release that is published there.
+    fn published(&self, app: &AppName, cluster: Option<&ClusterName>) -> BTreeMap<ClusterName, Digest> {
+        let pairs = self.picture.pairs.iter().filter(|((of, at), _)| of == app && cluster.is_none_or(|cluster| cluster == at));
+        pairs.filter_map(|((_, at), pair)| Some((at.clone(), pair.published?))).collect()
     }
 
     fn cluster(&self, name: &ClusterName) -> ClusterView {
@@ -193,6 +205,8 @@ impl Look<'_> {
             held_generation: heard.map(|heard| heard.held.generation.to_string()),
             agent_version: heard.map(|heard| heard.agent_version.clone()),
             kubernetes_version: heard.map(|heard| heard.kubernetes_version.clone()),
+            nodes: found.and_then(|live| nodes_view(&live.facts.as_ref()?.nodes)),
+            api_versions: Vec::new(),
             held_changes: Vec::new(),
         }
     }
@@ -222,7 +236,7 @@ impl Look<'_> {
         })
     }
 
-    fn app_names(&self) -> Vec<AppName> {
+    pub(crate) fn app_names(&self) -> Vec<AppName> {
         let fleet = &self.picture.fleet;
         let known = fleet.apps.keys().chain(fleet.blocked.apps.keys());
         let mut names: Vec<AppName> = known.chain(self.picture.pairs.keys().map(|(app, _)| app)).cloned().collect();
@@ -396,7 +410,11 @@ impl Hub for HubApi {
             if !look.records.contains_key(&name) && !look.picture.fleet.clusters.contains_key(&name) {
                 return Err(no_cluster(&name));
             }
-            Ok(look.cluster(&name))
+            let live = self.0.live.read();
+            let facts = live.get(&name).and_then(|live| live.facts.clone());
+            drop(live);
+            let api_versions = facts.map(|facts| facts.api_versions.iter().cloned().collect()).unwrap_or_default();
+            Ok(ClusterView { api_versions, ..look.cluster(&name) })
         })
     }
 
@@ -579,6 +597,100 @@ impl Hub for HubApi {
             })
         })
     }
+
+    fn tests(&self, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, Vec<TestView>> {
+        Box::pin(async move {
+            let look = self.look().await?;
+            let published = self.published(&look, &app, cluster.as_ref())?;
+            let releases = self.releases(published.values()).await?;
+            let live = self.0.live.read();
+            let view = |cluster: &ClusterName, release: &Digest| {
+                let found = live.get(cluster);
+                let asked = look.open_tests.view(&app, cluster, found, look.age(cluster, found));
+                asked.unwrap_or_else(|| testing::unasked(&app, cluster, releases.get(release)))
+            };
+            Ok(published.iter().map(|(cluster, release)| view(cluster, release)).collect())
+        })
+    }
+
+    fn request_tests(&self, actor: Actor, wish: TestWish) -> Answer<'_, Vec<TestView>> {
+        Box::pin(async move {
+            let look = self.look().await?;
+            let published = self.published(&look, &wish.app, wish.cluster.as_ref())?;
+            let releases = self.releases(published.values()).await?;
+            let has_tests = |release: &Digest| releases.get(release).is_some_and(|release| release.tests().next().is_some());
+            let asked: BTreeMap<ClusterName, Digest> =
+                published.iter().filter(|(_, release)| has_tests(release)).map(|(cluster, release)| (cluster.clone(), *release)).collect();
+            if asked.is_empty() {
+                let place = wish.cluster.as_ref().map_or_else(|| "any of its clusters".to_owned(), |cluster| format!("cluster {cluster}"));
+                return Err(HubError::Refused {
+                    code: "NoTests",
+                    message: testing::no_tests_message(&wish.app, &place),
+                    hint: Some("a chart's tests are in its templates/tests; see whether source.helm.skipTests leaves them out".to_owned()),
+                });
+            }
+            let id: TestId = vault::hex(&shared_identity::random::<16>())
+                .parse()
+                .map_err(|error| HubError::Internal { message: format!("BUG: {error}") })?;
+            let asking = Asking { wish: &wish, id: &id, by: &actor.name, at: self.0.now() };
+            let seconds = asking.seconds()?;
+            asking.check_room(&look.open_tests, &asked)?;
+            let change = asking.commit(&*self.0.store, seconds, &asked).await.map_err(internal)?;
+            let places: Vec<&str> = asked.keys().map(ClusterName::as_str).collect();
+            let message = format!("{} in {}: request {id}", wish.app, places.join(", "));
+            self.commit(&actor, "TestsAsked", message, change).await.map_err(internal)?;
+            self.0.replan();
+            self.tests(wish.app, wish.cluster).await
+        })
+    }
+
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        Box::pin(async move {
+            let now = self.0.now();
+            Ok(Holds::read(&*self.0.store, now).await.map_err(internal)?.views(now))
+        })
+    }
+
+    fn hold(&self, actor: Actor, wish: HoldWish) -> Answer<'_, HoldView> {
+        Box::pin(async move {
+            self.app(wish.app.clone()).await?;
+            if let Some(cluster) = &wish.cluster {
+                self.cluster(cluster.clone()).await?;
+            }
+            let (store, now) = (&*self.0.store, self.0.now());
+            let hold = holds::grant(&wish, &actor.name, now)?;
+            let standing = Holds::read(store, now).await.map_err(internal)?;
+            if standing.len() >= holds::HOLDS_LIMIT && !standing.has(&wish.app, wish.cluster.as_ref()) {
+                return Err(HubError::Refused {
+                    code: "TooManyHolds",
+                    message: format!("{} holds stand already", holds::HOLDS_LIMIT),
+                    hint: Some("end some with `capstan resume`".to_owned()),
+                });
+            }
+            let view = holds::view(&wish.app, wish.cluster.as_ref(), &hold, now);
+            let change = holds::put(store, &wish, &hold).await.map_err(internal)?;
+            self.commit(&actor, "Held", format!("{} until {}: {}", view.name(), hold.until, hold.reason), change)
+                .await
+                .map_err(internal)?;
+            self.0.replan();
+            Ok(view)
+        })
+    }
+
+    fn resume(&self, actor: Actor, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, HoldView> {
+        Box::pin(async move {
+            let (store, now) = (&*self.0.store, self.0.now());
+            let found = holds::end(store, &app, cluster.as_ref()).await.map_err(internal)?;
+            let Some((hold, change)) = found.filter(|(hold, _)| hold.until > now) else {
+                let of = cluster.as_ref().map_or_else(|| app.to_string(), |cluster| format!("{app}@{cluster}"));
+                return Err(HubError::NotFound { what: "hold", name: of });
+            };
+            let view = holds::view(&app, cluster.as_ref(), &hold, now);
+            self.commit(&actor, "Resumed", format!("{}, held until {}", view.name(), hold.until), change).await.map_err(internal)?;
+            self.0.replan();
+            Ok(view)
+        })
+    }
 }
 
 /// The name of an approval's record: what it is of, and the digest. A stage may need the word of several people, so theirs stands in it too.
@@ -598,6 +710,36 @@ impl HubApi {
         let at = live.get(name).and_then(|live| live.last_heard).max(written);
         let age = at.map(|at| Duration::try_from(self.0.now().duration_since(at)).unwrap_or(Duration::ZERO));
         shared_model::Freshness::of_age(age) == shared_model::Freshness::Offline
+    }
+
+    /// Where an app runs.
+    fn published(&self, look: &Look<'_>, app: &AppName, cluster: Option<&ClusterName>) -> Result<BTreeMap<ClusterName, Digest>, HubError> {
+        if look.app(app).is_none() {
+            return Err(HubError::NotFound { what: "app", name: app.to_string() });
+        }
+        if let Some(cluster) = cluster.filter(|name| !look.records.contains_key(name) && !look.picture.fleet.clusters.contains_key(name)) {
+            return Err(no_cluster(cluster));
+        }
+        let published = look.published(app, cluster);
+        if published.is_empty() {
+            let place = cluster.map_or_else(|| "any cluster".to_owned(), |cluster| format!("cluster {cluster}"));
+            return Err(HubError::Refused {
+                code: "NotPublished",
+                message: format!("app {app} does not run in {place} yet, so there is nothing to test"),
+                hint: Some(format!("`capstan status {app}` says why")),
+            });
+        }
+        Ok(published)
+    }
+
+    /// The releases with these digests, as far as they are in the store.
+    async fn releases(&self, digests: impl Iterator<Item = &Digest>) -> Result<BTreeMap<Digest, Release>, HubError> {
+        let digests: BTreeSet<Digest> = digests.copied().collect();
+        let mut releases = BTreeMap::new();
+        for digest in digests {
+            releases.extend(self.release(Some(digest)).await?.map(|release| (digest, release)));
+        }
+        Ok(releases)
     }
 
     async fn release(&self, digest: Option<Digest>) -> Result<Option<Release>, HubError> {

@@ -6,24 +6,28 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_fleet::{FLEET_BUDGET, Fleet, FleetFiles, Known, Present, Problem, Suspicion, place, suspicions};
+use hub_fleet::{FLEET_BUDGET, Fleet, FleetFiles, Known, Present, Problem, Suspicion, place, service_account, suspicions};
 use hub_plan::{AppDecision, Approved, ClusterInput, ClusterPlan, Gone, Memory, Sanction, Wanted, WantedApp, WantedRelease, plan_cluster};
 use hub_source::Rewrite;
 use hub_tree::{Mount, Reader};
 use serde::{Deserialize, Serialize};
-use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, Reason, Revision, Severity, SourceName, Timestamp};
+use shared_model::{
+    AppName, AppState, AppTest, ClusterName, ClusterUid, Digest, Generation, Reason, Revision, Severity, SourceName, Timestamp,
+};
 use shared_release::Release;
 
 use crate::api::ApprovalRecord;
 use crate::charts::{self, Charted, WantedCharts};
 use crate::core::Core;
 use crate::facts::Facts;
+use crate::holds::{self, Holds};
 use crate::picture::{Pair, Pending, Picture, Trouble};
 use crate::publish::{Told, reachable};
 use crate::record::{self, Record};
 use crate::registry::ClusterRecord;
 use crate::render::{Renderer, Rendering, Revised, Sources};
 use crate::rollouts::{Rollouts, advance_all};
+use crate::testing::OpenTests;
 
 /// Planning happens at least this often, so that no missed wake-up lasts.
 const IDLE: Duration = Duration::from_secs(30);
@@ -336,14 +340,20 @@ impl Conductor {
             .collect();
         let suspected = suspicions(&known, fleet, &present);
         let approvals = approvals(&core).await?;
+        let holds = Holds::read(&*core.store, core.now()).await?;
+        if holds.any_ended {
+            holds::sweep(&*core.store, core.now()).await?;
+        }
         let records = record::read_all::<ClusterRecord>(&*core.store).await?;
         let records: BTreeMap<ClusterName, ClusterRecord> =
             records.into_iter().filter_map(|(name, record)| Some((name.parse().ok()?, record))).collect();
         for name in records.keys() {
             self.recall(name).await?;
         }
+        let mut tests = OpenTests::read(&*core.store).await?;
+        tests.sweep(&*core.store, &self.tests_told(), &self.told).await?;
         let rollouts = advance_all(&core, fleet, rendering, &records, &self.told).await?;
-        self.wake = rollouts.wake;
+        self.wake = [rollouts.wake, holds.next_end()].into_iter().flatten().min();
         for permission in rollouts.permissions.values() {
             self.recall_release(permission.release).await?;
         }
@@ -353,7 +363,12 @@ impl Conductor {
                 continue;
             };
             let given = approvals.get(&name).map_or(&[][..], Vec::as_slice);
-            let plan = self.plan_one(&name, &uid, &Asked { fleet, rendering, suspected: &suspected, rollouts: &rollouts }, given);
+            let plan = self.plan_one(
+                &name,
+                &uid,
+                &Asked { fleet, rendering, suspected: &suspected, rollouts: &rollouts, holds: &holds, tests: &tests },
+                given,
+            );
             let before = self.told.get(&name);
             if plan.changed || before.is_none_or(|told| told.memory != plan.memory) || !plan.used.is_empty() {
                 let told = core.publish(&name, before, &plan).await?;
@@ -393,6 +408,8 @@ impl Conductor {
             memory: told.map_or(&nothing, |told| &told.memory),
             wanted: &wanted,
             approvals,
+            holds: &asked.holds.in_cluster(name),
+            tests: &asked.tests.in_cluster(name),
             gone: &self.gone(name),
             next,
         })
@@ -400,7 +417,7 @@ impl Conductor {
 
     /// What the repository asks of one cluster, app by app.
     fn wanted(&self, name: &ClusterName, asked: &Asked<'_>) -> Wanted {
-        let Asked { fleet, rendering, suspected, rollouts } = asked;
+        let Asked { fleet, rendering, suspected, rollouts, .. } = asked;
         if let Some(location) = fleet.blocked.clusters.get(name) {
             let message = format!("everything stays as it is because of the problem at {location}");
             return Wanted::KeepAll(Reason::new(Severity::Error, "ClusterBlocked", message));
@@ -426,15 +443,18 @@ impl Conductor {
                 Some(Ok(output)) => {
                     let permission = rollouts.permissions.get(&(app.name.clone(), name.clone()));
                     let digest = permission.map_or(output.digest, |permission| permission.release);
-                    let wanted = match self.releases.get(&digest) {
-                        Some(release) => WantedApp::Release(WantedRelease {
+                    let account = fleet.clusters.get(name).map(|cluster| service_account(fleet, app, cluster)).transpose();
+                    let wanted = match (self.releases.get(&digest), account) {
+                        (_, Err(error)) => WantedApp::Blocked(Reason::from(&error)),
+                        (Some(release), Ok(account)) => WantedApp::Release(WantedRelease {
                             digest,
                             release: release.clone(),
                             depends_on: app.depends_on.clone(),
+                            service_account: account.flatten(),
                             on_delete: app.on_delete,
                             waits: permission.and_then(|permission| permission.waits.clone()),
                         }),
-                        None => {
+                        (None, Ok(_)) => {
                             let message = format!("the release {} of this rollout is not in the store any more", digest.short());
                             WantedApp::Blocked(Reason::new(Severity::Error, "ReleaseMissing", message))
                         }
@@ -473,6 +493,15 @@ impl Conductor {
 
     fn runs(&self, cluster: &ClusterName, app: &AppName) -> bool {
         self.told.get(cluster).is_some_and(|told| told.index.apps.contains_key(app))
+    }
+
+    /// What agents say of tests.
+    fn tests_told(&self) -> BTreeMap<ClusterName, BTreeMap<AppName, AppTest>> {
+        let live = self.core.live.read();
+        let told = |apps: &BTreeMap<AppName, Arc<AppState>>| {
+            apps.iter().filter_map(|(app, state)| Some((app.clone(), state.test.clone()?))).collect::<BTreeMap<_, _>>()
+        };
+        live.iter().map(|(cluster, live)| (cluster.clone(), told(&live.apps))).collect()
     }
 
     /// What a cluster's agent reported gone, if it speaks of the index that is in force.
@@ -535,6 +564,8 @@ struct Asked<'a> {
     rendering: &'a Rendering,
     suspected: &'a [Suspicion],
     rollouts: &'a Rollouts,
+    holds: &'a Holds,
+    tests: &'a OpenTests,
 }
 
 fn pair_of(decision: &AppDecision) -> Pair {

@@ -1,8 +1,9 @@
 //! What all tasks of the hub share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
+use hub_distribute::Handle;
 use hub_source::{Mirror, SourceState};
 use hub_store::Store;
 use shared_model::{Clock, SourceName, Timestamp};
@@ -28,6 +29,8 @@ pub(crate) struct Core {
     pub(crate) keys: Arc<HubKeys>,
     pub(crate) audit: Audit,
     pub(crate) live: Live,
+    /// The sessions with all agents, once their door is open. They hold the core, and not the other way round.
+    pub(crate) sessions: OnceLock<Weak<Handle>>,
     pub(crate) sources: BTreeMap<SourceName, Source>,
     /// Which source holds the fleet repository.
     pub(crate) fleet_source: SourceName,
@@ -72,6 +75,7 @@ impl Core {
             keys: parts.keys,
             audit: parts.audit,
             live: Live::default(),
+            sessions: OnceLock::new(),
             sources: parts.sources,
             fleet_source: parts.fleet_source,
             remote_bases: Arc::new(parts.remote_bases),

@@ -10,8 +10,10 @@ mod config;
 mod core;
 mod desk;
 mod facts;
+mod holds;
 mod keys;
 mod live;
+mod look;
 mod metrics;
 mod mounts;
 mod observe;
@@ -21,6 +23,7 @@ mod record;
 mod registry;
 mod render;
 mod rollouts;
+mod testing;
 mod vault;
 
 use std::collections::BTreeMap;
@@ -126,6 +129,8 @@ pub async fn start(config: HubConfig, shutdown: Shutdown) -> anyhow::Result<Runn
     let desk = Arc::new(HubDesk(core.clone()));
     let distribute = DistributeConfig { clock: clock.clone(), ..DistributeConfig::default() };
     let sessions = Arc::new(serve(agents, agent_listener_config(&trusted, certificate.clone())?, distribute, desk.clone()));
+    // It is set nowhere else.
+    let _: Result<(), _> = core.sessions.set(Arc::downgrade(&sessions));
     let door = serve_enrolment(enrolment, enrolment_listener_config(certificate.clone())?, &EnrolmentConfig::default(), desk);
     let hub = Arc::new(HubApi(core.clone()));
     let web_config = WebConfig { tokens: vec![AccessToken::of("bootstrap", &token)], tls: None };

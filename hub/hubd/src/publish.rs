@@ -9,7 +9,7 @@ use hub_plan::{Approved, ClusterPlan, Memory};
 use hub_store::{Commit, CommitOutcome, Condition, Operation, Version};
 use serde::{Deserialize, Serialize};
 use shared_model::{AppName, ClusterName, Digest};
-use shared_release::{Freshness, Index, Release, SUPPORTED_FEATURES, SignedIndex};
+use shared_release::{Format, Freshness, Index, Release, SUPPORTED_FEATURES, SignedIndex};
 use shared_session::{AppKey, FreshnessDocument, IndexDocument, KeySet, RootDocument, Secret, Target};
 
 use crate::api::{ApprovalRecord, approval_name};
@@ -35,6 +35,7 @@ impl TargetRecord {
 }
 
 /// What a cluster was told.
+#[derive(Clone)]
 pub(crate) struct Told {
     pub(crate) signed: SignedIndex,
     pub(crate) index: Arc<Index>,
@@ -71,6 +72,11 @@ impl Core {
             None => plan.index.sign(&self.keys.signing),
         };
         let (index_bytes, memory_bytes) = (signed.to_bytes(), plan.memory.encode());
+        if let Some(told) = before.filter(|_| index_bytes.len() > Format::INDEX.limit) {
+            let (bytes, limit) = (index_bytes.len(), Format::INDEX.limit);
+            tracing::error!(cluster = %name, bytes, limit, "the index is larger than an agent reads: the cluster keeps what it has; remove apps or end holds");
+            return Ok(told.clone());
+        }
         let digests = self.store.put_blobs(vec![index_bytes.into(), memory_bytes.into()]).await?;
         let [index, memory] = digests[..] else { bail!("BUG: the store took two contents and named {}", digests.len()) };
         let target = TargetRecord { index: index.to_string(), memory: memory.to_string() };

@@ -32,6 +32,7 @@ pub(crate) struct Treatment {
     pub(crate) heal: Heal,
     pub(crate) existing: Existing,
     pub(crate) recreate: bool,
+    pub(crate) ignore_health: bool,
 }
 
 /// What a hook annotation asks.
@@ -39,7 +40,7 @@ pub(crate) struct Treatment {
 pub(crate) enum HookWish {
     /// To run.
     Run(Hook),
-    /// Never to be applied by a deployment (Argo CD passes over Helm's tests and rollback hooks as well).
+    /// Never to be applied (Argo CD passes over rollback hooks as well).
     Ignored,
 }
 
@@ -54,7 +55,7 @@ const ARGO_HOOKS: [(&str, Option<Phase>); 7] = [
     ("PostDelete", None),
 ];
 
-/// Helm's hooks and when they run; `None` is never in a deployment.
+/// Helm's hooks and when they run; `None` is never. A test that is expected to fail went with Helm 2.
 const HELM_HOOKS: [(&str, Option<Phase>); 11] = [
     ("pre-install", Some(Phase::PreSync)),
     ("pre-upgrade", Some(Phase::PreSync)),
@@ -64,8 +65,8 @@ const HELM_HOOKS: [(&str, Option<Phase>); 11] = [
     ("post-delete", None),
     ("pre-rollback", None),
     ("post-rollback", None),
-    ("test", None),
-    ("test-success", None),
+    ("test", Some(Phase::Test)),
+    ("test-success", Some(Phase::Test)),
     ("test-failure", None),
 ];
 
@@ -85,7 +86,8 @@ pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
     treatment.wave = reader.wave();
     reader.sync_options(&mut treatment);
     reader.compare_options();
-    reader.one_of(IGNORE_HEALTH, &[("false", ())], "its health cannot be left out of the app's so far; take the annotation out");
+    let ignored = reader.one_of(IGNORE_HEALTH, &[("true", true), ("false", false)], "write \"true\" or \"false\"");
+    treatment.ignore_health = ignored.unwrap_or(false);
     let keep = reader.one_of(RESOURCE_POLICY, &[("keep", ())], "write keep, or take it out").is_some();
     let disabled = [("disabled", true), ("enabled", false)];
     let unpruned = reader.one_of(FLUX_PRUNE, &disabled, "write disabled or enabled").unwrap_or(false);
@@ -96,9 +98,18 @@ pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
         treatment.heal = Heal::None;
         treatment.existing = Existing::IfNotPresent;
     }
-    let ssa = [("Override", Existing::Override), ("IfNotPresent", Existing::IfNotPresent)];
-    let ssa = reader.one_of(FLUX_SSA, &ssa, "Override and IfNotPresent are carried out, Merge and Ignore are not");
+    let ssa = [
+        ("Override", Existing::Override),
+        ("Merge", Existing::Merge),
+        ("IfNotPresent", Existing::IfNotPresent),
+        ("Ignore", Existing::Ignore),
+    ];
+    let ssa = reader.one_of(FLUX_SSA, &ssa, "write Override, Merge, IfNotPresent or Ignore");
     treatment.existing = treatment.existing.max(ssa.unwrap_or_default());
+    if treatment.existing == Existing::Ignore {
+        treatment.heal = Heal::None;
+        treatment.prune = Prune::Never;
+    }
     let force = [("enabled", true), ("disabled", false)];
     treatment.recreate |= reader.one_of(FLUX_FORCE, &force, "write enabled or disabled").unwrap_or(false);
     (treatment, reader.odd)
@@ -264,9 +275,17 @@ mod tests {
             (vec![(FLUX_RECONCILE, "disabled")], Treatment { heal: Heal::None, existing: Existing::IfNotPresent, ..plain() }),
             (vec![(FLUX_SSA, "IfNotPresent")], Treatment { existing: Existing::IfNotPresent, ..plain() }),
             (vec![(FLUX_SSA, "Override")], plain()),
+            (vec![(FLUX_SSA, "Merge")], Treatment { existing: Existing::Merge, ..plain() }),
+            (vec![(FLUX_SSA, "Ignore")], Treatment { existing: Existing::Ignore, heal: Heal::None, prune: Prune::Never, ..plain() }),
+            (vec![(IGNORE_HEALTH, "true")], Treatment { ignore_health: true, ..plain() }),
             (vec![(FLUX_FORCE, "enabled")], Treatment { recreate: true, ..plain() }),
             (vec![(HELM_HOOK, "crd-install")], plain()),
-            (vec![(HELM_HOOK, "test")], Treatment { hook: Some(HookWish::Ignored), unmet: vec!["test".into()], ..plain() }),
+            (vec![(HELM_HOOK, "test")], Treatment { hook: run(&[Phase::Test], &[HookDelete::BeforeHookCreation]), ..plain() }),
+            (
+                vec![(HELM_HOOK, "test-success"), (HOOK_WEIGHT, "2"), (HELM_HOOK_DELETE, "hook-succeeded")],
+                Treatment { wave: 2, hook: run(&[Phase::Test], &[HookDelete::HookSucceeded]), ..plain() },
+            ),
+            (vec![(HELM_HOOK, "test-failure")], Treatment { hook: Some(HookWish::Ignored), unmet: vec!["test-failure".into()], ..plain() }),
             (vec![(ARGO_HOOK, "Skip")], Treatment { hook: Some(HookWish::Ignored), unmet: vec!["Skip".into()], ..plain() }),
             (
                 vec![(HELM_HOOK, "pre-install,pre-upgrade"), (HOOK_WEIGHT, "-1")],
@@ -300,12 +319,11 @@ mod tests {
             (SYNC_OPTIONS, "ServerSideApply=false", "ServerSideApply=false"),
             (SYNC_OPTIONS, "PrunePropagationPolicy=orphan", "PrunePropagationPolicy=orphan"),
             (COMPARE_OPTIONS, "X=1", "X=1"),
-            (IGNORE_HEALTH, "true", "true"),
+            (IGNORE_HEALTH, "yes", "yes"),
             (RESOURCE_POLICY, "delete", "delete"),
             (FLUX_PRUNE, "Disabled", "Disabled"),
             (FLUX_RECONCILE, "off", "off"),
-            (FLUX_SSA, "Merge", "Merge"),
-            (FLUX_SSA, "Ignore", "Ignore"),
+            (FLUX_SSA, "merge", "merge"),
             (FLUX_FORCE, "true", "true"),
             (ARGO_HOOK, "PreSync,Now", "Now"),
             (HELM_HOOK, "before-install", "before-install"),

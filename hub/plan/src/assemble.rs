@@ -4,11 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hub_fleet::{App, Heal as AppHeal, OnDelete};
+use hub_fleet::{App, Apply as AppApply, Heal as AppHeal, HealthCheckExpr, IgnoreDifference, OnDelete};
 use serde_json::json;
 use shared_manifest::{Object, canonical_json, scope_of};
 use shared_model::{AppName, Digest, GroupKind, ObjectKey, Reason, Scope, Severity};
-use shared_release::{AppKey, Entry, Existing, Format, Heal, Hook, ObjectError, Phase, Policy, Prune, Release, encode_object};
+use shared_release::{
+    AppKey, Apply, Entry, Existing, Format, Heal, HealthRule, Hook, Ignore, ObjectError, Phase, Policy, Prune, Release, encode_object,
+};
 
 use crate::annotation::{self, HookWish, Treatment};
 
@@ -45,7 +47,7 @@ pub struct LeftOut {
 /// Why an object is left out, or does not run where it asks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOutCause {
-    /// A hook for tests, rollbacks or removals, which no deployment runs (Argo CD passes over the first two as well).
+    /// A hook for rollbacks or removals, which no deployment runs (Argo CD passes over the first as well).
     NeverRuns {
         /// The hook, as the annotation writes it.
         hook: String,
@@ -293,7 +295,8 @@ impl Assembly<'_> {
             heal: if treatment.hook.is_some() { Heal::None } else { heal.max(treatment.heal) },
             existing: treatment.existing,
             recreate: treatment.recreate,
-            ignore: ignored.flat_map(|ignore| ignore.json_pointers.iter().cloned()).collect(),
+            ignore_health: treatment.ignore_health,
+            ignore: ignored.flat_map(ignores).collect(),
         }
     }
 
@@ -344,13 +347,32 @@ impl Assembly<'_> {
             return Err(self.errors);
         }
         put_homes_first(&mut self.entries, objects);
-        let release = Release::new(self.app.name.clone(), self.entries.into_values());
+        let apply = match self.app.apply {
+            AppApply::Isolated => Apply::Isolated,
+            AppApply::Transactional => Apply::Transactional,
+        };
+        let release = Release::new(self.app.name.clone(), self.entries.into_values())
+            .applied(apply)
+            .judged(self.app.health_check_exprs.iter().map(health_rule).collect());
         let (digest, bytes) = release.encode();
         if bytes.len() > Format::RELEASE.limit {
             return Err(vec![AssembleError::ReleaseTooLarge { app: release.app, bytes: bytes.len() }]);
         }
         Ok(Assembled { release, digest, bytes, blobs: self.blobs, left_out: self.left_out })
     }
+}
+
+/// What the app says about the health of a kind.
+fn health_rule(check: &HealthCheckExpr) -> HealthRule {
+    HealthRule { group: check.group.clone(), kind: check.kind.clone(), expressions: check.expressions.clone() }
+}
+
+/// What a rule of the app leaves to others.
+fn ignores(rule: &IgnoreDifference) -> impl Iterator<Item = Ignore> {
+    let pointers = rule.json_pointers.iter().cloned().map(Ignore::Pointer);
+    let paths = rule.jq_path_expressions.iter().cloned().map(Ignore::Path);
+    let managers = rule.managed_fields_managers.iter().cloned().map(Ignore::Manager);
+    pointers.chain(paths).chain(managers)
 }
 
 /// The name of a hook that leaves it to the server. It is the same for the same content, so that its object is found again: a hook that is

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hub_fleet::OnDelete;
-use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, ObjectKey, Reason};
-use shared_release::{Approval, Index, IndexApp, Prune, Release, Withdrawal, deletion_budget, waits_always};
+use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, ObjectKey, Reason, ServiceAccount};
+use shared_release::{Approval, Hold, Index, IndexApp, Prune, Release, Withdrawal, deletion_budget, waits_always};
 
 use crate::approval::{Approved, Sanction};
 use crate::conflict::shared_objects;
 use crate::gate::Gate;
 use crate::memory::{Leftover, Memory};
-use crate::wanted::{Gone, Wanted, WantedApp, WantedRelease, claims, claims_object};
+use crate::wanted::{Gone, Wanted, WantedApp, WantedRelease, WantedTest, claims, claims_object};
 
 /// The most withdrawals in one index: with 5,000 apps of about 150 bytes, 8,000 withdrawals of about 150 bytes stay under the 2 MiB that an
 /// index may have. More follow when these are done.
@@ -39,6 +39,10 @@ pub struct ClusterInput<'a> {
     pub wanted: &'a Wanted,
     /// The approvals for this cluster that were not used yet.
     pub approvals: &'a [Approved],
+    /// What nothing may be changed of for a while.
+    pub holds: &'a BTreeMap<AppName, Hold>,
+    /// The tests that were asked for, by app.
+    pub tests: &'a BTreeMap<AppName, WantedTest>,
     /// What the agent reported gone, by app.
     pub gone: &'a BTreeMap<AppName, Gone>,
     /// The number of the next index, if there is one.
@@ -242,6 +246,9 @@ impl<'a> Planner<'a> {
             let settled = self.settle(name, work, &takers, &mut room);
             if settled.entry.release.is_some() || !settled.entry.withdrawals.is_empty() {
                 index.apps.insert(name.clone(), settled.entry);
+            }
+            if let Some(account) = settled.account.filter(|_| !settled.leftovers.is_empty()) {
+                memory.accounts.insert(name.clone(), account);
             }
             if !settled.leftovers.is_empty() {
                 memory.leftovers.insert(name.clone(), settled.leftovers);
@@ -447,12 +454,25 @@ impl<'a> Planner<'a> {
         let mut used: Vec<Approved> = sanction.filter(|_| held.as_ref().is_some_and(|held| held.approved)).cloned().into_iter().collect();
         let mut entry = match course {
             Course::Stay => IndexApp { release: work.previous.and_then(|app| app.release), ..IndexApp::default() },
-            Course::Run(wanted) => IndexApp { release: Some(wanted.digest), depends_on: wanted.depends_on.clone(), ..IndexApp::default() },
+            Course::Run(wanted) => IndexApp {
+                release: Some(wanted.digest),
+                depends_on: wanted.depends_on.clone(),
+                service_account: wanted.service_account.clone(),
+                ..IndexApp::default()
+            },
             Course::Leave => IndexApp::default(),
         };
+        entry.hold = self.input.holds.get(name).cloned();
         if let (Course::Stay, Some(previous)) = (course, previous) {
             entry.depends_on = previous.depends_on.clone();
         }
+        if let Course::Stay | Course::Leave = course {
+            // What leaves is deleted with the rights that it was written with, also when its deletion is approved long after.
+            let before = previous.and_then(|previous| previous.service_account.as_ref());
+            entry.service_account = before.or_else(|| self.memory.accounts.get(name)).cloned();
+        }
+        // Tests are asked of one release: with another the request has no object.
+        entry.test = self.input.tests.get(name).filter(|test| entry.release == Some(test.release)).map(|test| test.request.clone());
         let cascades = match course {
             Course::Run(wanted) => wanted.on_delete == OnDelete::Cascade,
             Course::Stay => entry.release.is_some() && self.memory.cascades.contains(name),
@@ -492,7 +512,8 @@ impl<'a> Planner<'a> {
             decision.deletions = Some(deletions);
         }
         self.withdraw(name, &mut entry, &mut decision, &leftovers, room);
-        Settled { entry, leftovers, cascades, used, decision }
+        let account = entry.service_account.clone();
+        Settled { entry, account, leftovers, cascades, used, decision }
     }
 
     /// Judges the deletions that an app asks for, and marks those that were approved.
@@ -555,6 +576,8 @@ impl<'a> Planner<'a> {
 /// The next state of one app.
 struct Settled {
     entry: IndexApp,
+    /// Whose rights what is left over is deleted with.
+    account: Option<ServiceAccount>,
     leftovers: BTreeMap<ObjectKey, Leftover>,
     cascades: bool,
     used: Vec<Approved>,

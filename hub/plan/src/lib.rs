@@ -26,4 +26,4 @@ pub use memory::{Leftover, MEMORY_VERSION, Memory};
 pub use progress::{PROGRESS_VERSION, Progress, RolloutState};
 pub use rollout::{Heard, Member, Permission, RolloutInput, RolloutPlan, advance};
 pub use stored::InvalidStored;
-pub use wanted::{Gone, Wanted, WantedApp, WantedRelease, claims};
+pub use wanted::{Gone, Wanted, WantedApp, WantedRelease, WantedTest, claims};

@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared_model::{AppName, Generation, ObjectKey};
+use shared_model::{AppName, Generation, ObjectKey, ServiceAccount};
 use shared_release::Prune;
 
 use crate::approval::Sanction;
 use crate::stored::{InvalidStored, StoredKey, decode, encode, malformed};
 
 /// The version of the stored form. A hub refuses a newer one.
-pub const MEMORY_VERSION: u64 = 1;
+pub const MEMORY_VERSION: u64 = 2;
+
+/// The version of a memory without service accounts, so that a hub of that version may go on with it.
+const WITHOUT_ACCOUNTS: u64 = 1;
 
 const WHAT: &str = "memory of a cluster";
 
@@ -23,6 +26,8 @@ pub struct Memory {
     pub leftovers: BTreeMap<AppName, BTreeMap<ObjectKey, Leftover>>,
     /// The apps here whose objects are deleted when the app is removed. All others are orphaned: the careful choice when nothing is known.
     pub cascades: BTreeSet<AppName>,
+    /// Whose rights what is left over of an app is deleted with, if not the agent's own.
+    pub accounts: BTreeMap<AppName, ServiceAccount>,
 }
 
 /// An object that an app had and no longer has.
@@ -42,6 +47,8 @@ struct MemoryFile {
     cascades: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     leftovers: BTreeMap<String, Vec<LeftoverFile>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    accounts: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -82,8 +89,12 @@ impl Memory {
             });
             (app.to_string(), files.collect())
         });
-        let file = MemoryFile { cascades: self.cascades.iter().map(ToString::to_string).collect(), leftovers: leftovers.collect() };
-        encode(MEMORY_VERSION, &file)
+        let file = MemoryFile {
+            cascades: self.cascades.iter().map(ToString::to_string).collect(),
+            leftovers: leftovers.collect(),
+            accounts: self.accounts.iter().map(|(app, account)| (app.to_string(), account.to_string())).collect(),
+        };
+        encode(if self.accounts.is_empty() { WITHOUT_ACCOUNTS } else { MEMORY_VERSION }, &file)
     }
 
     /// Reads what [`Memory::encode`] wrote.
@@ -95,6 +106,10 @@ impl Memory {
         let mut memory = Self::default();
         for app in file.cascades {
             memory.cascades.insert(app.parse().map_err(|error| malformed(WHAT, error))?);
+        }
+        for (app, account) in file.accounts {
+            let account = account.parse().map_err(|error| malformed(WHAT, error))?;
+            memory.accounts.insert(app.parse().map_err(|error| malformed(WHAT, error))?, account);
         }
         for (app, files) in file.leftovers {
             let mut objects = BTreeMap::new();
@@ -132,12 +147,14 @@ mod tests {
         for sanction in [None, Some(sanction)] {
             let leftover = Leftover { prune: Prune::Confirm, since: Generation::new(2, 7), sanction };
             let leftovers = BTreeMap::from([(app.clone(), BTreeMap::from([(object.clone(), leftover)]))]);
-            let memory = Memory { leftovers, cascades: BTreeSet::from([app.clone()]) };
+            let accounts = BTreeMap::from([(app.clone(), "web:deployer".parse().expect("valid"))]);
+            let memory = Memory { leftovers, cascades: BTreeSet::from([app.clone()]), accounts };
             assert_eq!(Memory::decode(&memory.encode()), Ok(memory));
         }
         assert_eq!(Memory::decode(&Memory::default().encode()), Ok(Memory::default()));
-        let newer = InvalidStored::Newer { what: WHAT, version: 2, supported: 1 };
-        assert_eq!(Memory::decode(br#"{"version":2,"more":[]}"#), Err(newer));
+        let newer = InvalidStored::Newer { what: WHAT, version: 3, supported: 2 };
+        assert!(Memory::default().encode().starts_with(br#"{"version":1"#), "an older hub may read what it understands");
+        assert_eq!(Memory::decode(br#"{"version":3,"more":[]}"#), Err(newer));
         assert!(matches!(Memory::decode(b"{}"), Err(InvalidStored::Malformed { .. })));
     }
 }

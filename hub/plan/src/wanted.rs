@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hub_fleet::{OnDelete, Suspicion};
-use shared_model::{AppName, Digest, Generation, ObjectKey, Reason};
-use shared_release::{Entry, Release};
+use shared_model::{AppName, Digest, Generation, ObjectKey, Reason, ServiceAccount};
+use shared_release::{Entry, Release, TestRequest};
 
 use crate::gate::Gate;
 
@@ -58,10 +58,21 @@ pub struct WantedRelease {
     pub release: Arc<Release>,
     /// The apps that must be healthy first, in this cluster.
     pub depends_on: BTreeSet<AppName>,
+    /// Whose rights it is written with; the agent's own if `None`.
+    pub service_account: Option<ServiceAccount>,
     /// What becomes of the objects when the app is removed.
     pub on_delete: OnDelete,
     /// Why the cluster may not move to it yet, if it may not: what [`crate::Permission`] says.
     pub waits: Option<Gate>,
+}
+
+/// Tests that somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTest {
+    /// The release that is to be tested; of another nothing runs.
+    pub release: Digest,
+    /// The request.
+    pub request: TestRequest,
 }
 
 /// What an agent reported about an app: objects that a withdrawal named and that are gone.

@@ -15,6 +15,7 @@ use crate::charts::{Charts, Inflated, Wish, inflate};
 use crate::input::RenderInput;
 use crate::problem::RenderProblem;
 use crate::render::Warning;
+use crate::values_from::{self, without_values};
 
 /// Objects with their places, what to know about them, and what was made use of.
 type Objects = (Vec<(Made, Place)>, Vec<Warning>, Used);
@@ -25,6 +26,7 @@ fn plain_chart(path: &TreePath, app: &AppName) -> HelmSource<String, TreePath> {
         chart: ChartFrom::Here(path.clone()),
         release_name: Some(app.to_string()),
         values_files: Vec::new(),
+        values_from: Vec::new(),
         ignore_missing_values_files: false,
         values: Values::default(),
         parameters: Vec::new(),
@@ -49,11 +51,12 @@ pub(crate) fn objects(input: &RenderInput, files: &Files, charts: &Charts, reade
         }
     };
     let path = chart_path(reader, &input.path)?;
+    let (values, are_secret) = values(helm, reader)?;
     let wish = Wish {
         path: &path,
         release_name: helm.release_name.as_deref().unwrap_or(input.app.as_str()),
         namespace: input.namespace.as_deref().unwrap_or("default"),
-        values: values(helm, reader)?,
+        values,
         include_crds: !helm.skip_crds,
         skip_hooks: helm.skip_hooks,
         skip_tests: helm.skip_tests,
@@ -61,7 +64,8 @@ pub(crate) fn objects(input: &RenderInput, files: &Files, charts: &Charts, reade
         kube_version: helm.kube_version.as_deref(),
         api_versions: &helm.api_versions,
     };
-    let Inflated { manifests, mut warnings, used } = inflate(wish, input, charts, reader)?;
+    let inflated = inflate(wish, input, charts, reader);
+    let Inflated { manifests, mut warnings, used } = if are_secret { inflated.map_err(without_values)? } else { inflated? };
     let layers = Some(&input.layers).filter(|layers| !layers.is_empty());
     let objects = match layers {
         None => as_they_are(&manifests, &mut warnings)?,
@@ -89,8 +93,9 @@ fn chart_path(reader: &Reader<'_>, path: &TreePath) -> Result<TreePath, RenderPr
     }
 }
 
-/// All values in the order in which they win: files, inline, single ones, contents of files.
-fn values(helm: &HelmSource<String, TreePath>, reader: &Reader<'_>) -> Result<Vec<ValuesLayer>, RenderProblem> {
+/// All values in the order in which they win: files, ConfigMaps and Secrets, inline, single ones of these, parameters, contents of files; and
+/// whether some are secret.
+fn values(helm: &HelmSource<String, TreePath>, reader: &Reader<'_>) -> Result<(Vec<ValuesLayer>, bool), RenderProblem> {
     let mut layers = Vec::new();
     for file in &helm.values_files {
         match reader.file(file)? {
@@ -102,15 +107,18 @@ fn values(helm: &HelmSource<String, TreePath>, reader: &Reader<'_>) -> Result<Ve
             None => return Err(RenderProblem::NoValuesFile { file: file.clone() }),
         }
     }
+    let from = values_from::layers(&helm.values_from, reader)?;
+    layers.extend(from.merged);
     if helm.values != Values::default() {
         layers.push(ValuesLayer::Inline(helm.values.to_json()));
     }
+    layers.extend(from.set);
     layers.extend(helm.parameters.iter().map(set));
     for parameter in &helm.file_parameters {
         let content = reader.file(&parameter.path)?.ok_or_else(|| RenderProblem::NoValuesFile { file: parameter.path.clone() })?;
         layers.push(ValuesLayer::SetFile { key: parameter.name.clone(), content: content.bytes.to_vec() });
     }
-    Ok(layers)
+    Ok((layers, from.are_secret))
 }
 
 /// A parameter as `--set` takes it. As Argo CD does, commas are part of the value and not its end, unless braces say that it is a list.

@@ -16,6 +16,7 @@ mod problem;
 mod quarantine;
 mod render;
 mod substitute;
+mod values_from;
 
 pub use builds::Builds;
 pub use charts::{ChanceKey, LocalCharts};
@@ -26,6 +27,7 @@ pub use problem::RenderProblem;
 pub use quarantine::{InvalidQuarantine, Quarantine, Suspect};
 pub use render::{RenderOutcome, Rendered, Warning, render};
 pub use substitute::{InvalidVariable, Substituting, Substitution, SubstitutionProblem, Variables};
+pub use values_from::ValuesFromProblem;
 
 /// The most objects of one app on one cluster: what one release may hold.
 pub const OBJECT_LIMIT: usize = 5_000;

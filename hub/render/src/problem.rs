@@ -7,6 +7,7 @@ use shared_manifest::{InvalidObject, YamlError};
 use shared_model::{Reason, Severity};
 
 use crate::substitute::{InvalidVariable, SubstitutionProblem};
+use crate::values_from::ValuesFromProblem;
 
 /// A render that has no result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -63,6 +64,28 @@ pub enum RenderProblem {
     NoValuesFile {
         /// The file.
         file: TreePath,
+    },
+    /// Values cannot be taken from a ConfigMap or Secret.
+    #[error("{file}, which {field} names: {problem}")]
+    ValuesFrom {
+        /// The field.
+        field: String,
+        /// The file of the manifest.
+        file: TreePath,
+        /// The line of the object in it, from 1, where known.
+        line: Option<u32>,
+        /// What is wrong.
+        problem: ValuesFromProblem,
+    },
+    /// A chart cannot be rendered with values from Secrets, which a message could hold.
+    #[error(
+        "{path}: {place}. What the chart says is not shown, because some of its values are from Secrets; see it with `capstan template` and values that are not secret"
+    )]
+    WithSecretValues {
+        /// The chart's directory or archive.
+        path: TreePath,
+        /// What fails.
+        place: String,
     },
     /// No version of Kubernetes.
     #[error("source.helm.kubeVersion: {problem}")]
@@ -176,6 +199,8 @@ impl RenderProblem {
             Self::ChartNotFetched { .. } | Self::KubeVersion { .. } => None,
             Self::Read(_) | Self::Variable(_) | Self::TooManyObjects { .. } | Self::TooManyBytes { .. } | Self::EngineBug { .. } => None,
             Self::NoDirectory { path } | Self::NoChart { path } | Self::Chart { path, .. } | Self::Helm { path, .. } => Some((path, None)),
+            Self::WithSecretValues { path, .. } => Some((path, None)),
+            Self::ValuesFrom { file, line, .. } => Some((file, *line)),
             Self::NoValuesFile { file } | Self::Manifest { file, .. } => Some((file, None)),
             Self::Kustomize(error) => Some((&error.file, error.line)),
             Self::Yaml { file, error } => Some((file, line(error.line))),
@@ -194,7 +219,11 @@ impl From<&RenderProblem> for Reason {
             RenderProblem::Read(_) => "SourceUnreadable",
             RenderProblem::NoDirectory { .. } | RenderProblem::NoChart { .. } | RenderProblem::NoValuesFile { .. } => "PathMissing",
             RenderProblem::ChartNotFetched { .. } => "ChartNotAvailable",
-            RenderProblem::Chart { .. } | RenderProblem::Helm { .. } | RenderProblem::KubeVersion { .. } => "HelmRefused",
+            RenderProblem::Chart { .. }
+            | RenderProblem::Helm { .. }
+            | RenderProblem::KubeVersion { .. }
+            | RenderProblem::WithSecretValues { .. } => "HelmRefused",
+            RenderProblem::ValuesFrom { .. } => "ValuesRefused",
             RenderProblem::Kustomize(_) => "KustomizeRefused",
             RenderProblem::Yaml { .. }
             | RenderProblem::Manifest { .. }

@@ -93,6 +93,91 @@ fn values_win_in_the_order_of_argo_cd() {
     assert!(problem(&rendered(&without, "gpu-a")).starts_with("apps/web/gone.yaml is not there, and source.helm names it"));
 }
 
+/// The rule is Flux's, with the table of its `TestChartValuesFromReferences`: in order, then inline values, and what has a target path last.
+#[test]
+fn values_from_objects_win_in_the_order_of_flux() {
+    let all = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: base}\ndata:\n  values.yaml: |\n    data: {b: map, c: map, d: map, e: map, list: [one, two]}\n---\n\
+               apiVersion: v1\nkind: Secret\nmetadata: {name: gpu-a-keys}\nstringData:\n  values.yaml: 'data: {c: secret, d: secret, e: secret}'\n  \
+               port: '5432'\n  quoted: '\"5432\"'\n  list: 'x,y={z}'\ndata: {single: dGFyZ2V0}\n";
+    let files = [
+        ("chart/values.yaml", "data: {a: chart, b: chart, gone: chart}\n"),
+        ("chart/templates/cm.yaml", VALUES_TEMPLATE),
+        ("values.yaml", "data: {b: file, gone: null}\n"),
+        ("objects/eu.yaml", all),
+    ];
+    let from = |more: &str| {
+        format!(
+            "      chart: chart\n      valuesFiles: [values.yaml]\n      values: {{data: {{d: inline, e: inline}}}}\n      valuesFrom:\n      \
+             - {{kind: Secret, name: '${{cluster}}-keys', path: 'objects/${{region}}.yaml', valuesKey: single, targetPath: data.e}}\n      \
+             - {{kind: ConfigMap, name: base, path: objects/eu.yaml}}\n      \
+             - {{kind: Secret, name: '${{cluster}}-keys', path: 'objects/eu.yaml'}}\n{more}"
+        )
+    };
+    let won = |more: &str| data(&rendered(&tree(&from(more), "", &files), "gpu-a"));
+    let plain = ["a=chart", "b=map", "c=secret", "d=inline", "e=target", "list=[one two]"];
+    assert_eq!(won(""), plain);
+    let secret = |key: &str, target: &str| {
+        format!("      - {{kind: Secret, name: gpu-a-keys, path: objects/eu.yaml, valuesKey: {key}, targetPath: '{target}'}}\n")
+    };
+    for (more, changed) in [
+        (secret("port", "data.d"), "d=5432"),
+        (secret("quoted", "data.d"), "d=5432"),
+        (secret("single", "data.list[1]"), "list=[one target]"),
+        (secret("list", "data.d").replace("}\n", ", literal: true}\n"), "d=x,y={z}"),
+        ("      parameters: [{name: data.e, value: set}]\n".to_owned(), "e=set"),
+        ("      - {kind: Secret, name: none, path: objects/eu.yaml, optional: true}\n".to_owned(), "a=chart"),
+        ("      - {kind: ConfigMap, name: base, path: none.yaml, optional: true}\n".to_owned(), "a=chart"),
+    ] {
+        let key = changed.split('=').next().expect("a key");
+        let expected: Vec<&str> = plain.iter().map(|line| if line.starts_with(&format!("{key}=")) { changed } else { line }).collect();
+        assert_eq!(won(&more), expected, "{more}");
+    }
+    for (more, words) in [
+        (
+            "      - {kind: Secret, name: none, path: objects/eu.yaml}\n",
+            vec!["objects/eu.yaml", "source.helm.valuesFrom[3]", "no Secret none"],
+        ),
+        ("      - {kind: ConfigMap, name: base, path: none.yaml}\n", vec!["apps/web/none.yaml", "valuesFrom[3]", "optional: true"]),
+        ("      - {kind: ConfigMap, name: base, path: objects/eu.yaml, valuesKey: x}\n", vec!["ConfigMap base has no key x", "valuesKey"]),
+    ] {
+        let text = problem(&rendered(&tree(&from(more), "", &files), "gpu-a"));
+        assert!(words.iter().all(|word| text.contains(word)), "{more}: {text}");
+    }
+}
+
+/// A value of a Secret reaches objects, and no message, whatever fails.
+#[test]
+fn values_from_secrets_are_in_no_message() {
+    let helm = "      chart: chart\n      valuesFrom: [{kind: Secret, name: keys, path: keys.yaml}, {kind: Secret, name: keys, path: keys.yaml, \
+                valuesKey: single, targetPath: data.x}]";
+    let keys = |values: &str, single: &str| {
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: keys}}\nstringData:\n  values.yaml: '{values}'\n  single: '{single}'\n")
+    };
+    let good = keys("data: {a: hunter2}", "hunter2");
+    let schema = r#"{"properties": {"data": {"properties": {"a": {"enum": ["x"]}}}}}"#;
+    for (files, expected) in [
+        (
+            vec![("keys.yaml", good.as_str()), ("chart/templates/x.yaml", "{{ fail .Values.data.a }}")],
+            "the template web/templates/x.yaml fails",
+        ),
+        (
+            vec![("keys.yaml", good.as_str()), ("chart/templates/x.yaml", "{{ tpl (printf \"{{ %s\" .Values.data.a) . }}")],
+            "web/templates/x.yaml",
+        ),
+        (vec![("keys.yaml", good.as_str()), ("chart/values.schema.json", schema), ("chart/templates/x.yaml", "")], "schema"),
+        (vec![("keys.yaml", &keys("hunter2", "a")), ("chart/templates/x.yaml", "")], "do not fit together"),
+        (vec![("keys.yaml", &keys("data: {hunter2: [}", "a")), ("chart/templates/x.yaml", "")], "do not fit together"),
+        (vec![("keys.yaml", &keys("data: {x: {}}", "{hunter2")), ("chart/templates/x.yaml", "")], "do not fit together"),
+    ] {
+        let outcome = rendered(&tree(helm, "", &files), "gpu-a");
+        let text = problem(&outcome);
+        assert!(text.contains(expected) && !text.contains("hunter2"), "{files:?}: {text}");
+        assert!(!format!("{outcome:?}").contains("hunter2"), "{files:?}");
+    }
+    let files = [("keys.yaml", good.as_str()), ("chart/templates/cm.yaml", VALUES_TEMPLATE)];
+    assert_eq!(data(&rendered(&tree(helm, "", &files), "gpu-a")), ["a=hunter2", "x=hunter2"]);
+}
+
 #[test]
 fn what_is_left_out_and_what_stays_for_the_planner() {
     let hook = |kind: &str, hook: &str| {

@@ -1,6 +1,6 @@
 //! Who may ask: bearer tokens, known by their hashes, and a limit on guessing them. Which tokens there are is left to the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv6Addr};
@@ -20,6 +20,21 @@ pub const WRONG_TOKENS_WINDOW: Duration = Duration::from_secs(60);
 /// The most addresses that are counted: 4,096 × about 100 bytes stay under half a megabyte. When full, the oldest gives way.
 const ADDRESSES_LIMIT: usize = 4_096;
 
+/// What a token lets its holder do beyond reading what the hub knows and changing what it wants. Each is checked where it is needed; a token has
+/// those that it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Right {
+    /// Look at objects, events and differences in clusters.
+    LiveView,
+    /// Read the logs of pods, which may hold anything.
+    PodLogs,
+}
+
+impl Right {
+    /// All of them: what the bootstrap token has.
+    pub const ALL: [Self; 2] = [Self::LiveView, Self::PodLogs];
+}
+
 /// A token by its hash, and the name that the audit log gives to whoever shows it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken {
@@ -27,12 +42,19 @@ pub struct AccessToken {
     pub name: String,
     /// The SHA-256 of the token.
     pub hash: Digest,
+    /// What it lets its holder do.
+    pub rights: BTreeSet<Right>,
 }
 
 impl AccessToken {
-    /// The record of `token` for `name`; the token itself is not kept.
+    /// The record of `token` for `name`, with all rights; the token itself is not kept.
     pub fn of(name: impl Into<String>, token: &str) -> Self {
-        Self { name: name.into(), hash: Digest::of(token.as_bytes()) }
+        Self { name: name.into(), hash: Digest::of(token.as_bytes()), rights: Right::ALL.into() }
+    }
+
+    /// The same with these rights and no others.
+    pub fn limited_to(self, rights: impl IntoIterator<Item = Right>) -> Self {
+        Self { rights: rights.into_iter().collect(), ..self }
     }
 }
 
@@ -49,7 +71,7 @@ pub(crate) fn actor_of(tokens: &[AccessToken], shown: &str) -> Option<Actor> {
     for token in tokens {
         let difference = token.hash.as_bytes().iter().zip(shown.as_bytes()).fold(0, |sum, (a, b)| black_box(sum | (a ^ b)));
         if difference == 0 {
-            found = Some(Actor { name: token.name.clone() });
+            found = Some(Actor { name: token.name.clone(), rights: token.rights.clone() });
         }
     }
     found

@@ -32,6 +32,15 @@ pub(crate) const STREAMS_LIMIT: u32 = 32;
 /// The most requests in work at once: 64 pages of a status are 64 MB.
 pub(crate) const REQUESTS_LIMIT: usize = 64;
 
+/// The most logs that are read at once, over all clusters: 32 × about 300 KB on their way stay under 10 MB.
+pub(crate) const LOGS_LIMIT: usize = 32;
+
+/// The longest line of a log that is sent whole; a longer one is sent in parts.
+pub(crate) const LOG_LINE_LIMIT: usize = 64 * 1024;
+
+/// How often a log that says nothing shows that it is still read, so that a reader who went away without a word is noticed.
+pub(crate) const LOG_SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
 /// What the web server needs from its operator.
 #[derive(Clone)]
 pub struct WebConfig {

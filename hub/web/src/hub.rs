@@ -1,10 +1,16 @@
 //! What the web server asks of a hub, in the hub's words. Where the answers come from is left to whoever implements it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::time::Duration;
 
-use hub_api::{AppView, ApprovalView, ClusterView, DiffView, EnrolmentView, ProblemView, RegionView, SourceView, StatusFilter, StatusView};
-use shared_model::{AppName, ClusterName, ClusterUid, Digest, RegionName, SourceName};
+use hub_api::{
+    AppView, ApprovalView, ClusterView, DiffView, EnrolmentView, HoldView, ProblemView, RegionView, SourceView, StatusFilter, StatusView,
+    TestView,
+};
+use shared_model::{AppName, ClusterName, ClusterUid, Digest, Reason, RegionName, SourceName};
+
+use crate::{LiveHub, Right};
 
 /// An answer to come.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, HubError>> + Send + 'a>>;
@@ -12,7 +18,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, HubError>> + Send
 /// A hub as its API sees it. Lists may come in any order: the web server sorts and pages them, except for [`status`](Hub::status).
 ///
 /// A call may be dropped before it ends, as its client went away or the answer took too long: a change then happened whole or not at all.
-pub trait Hub: Send + Sync + 'static {
+pub trait Hub: LiveHub + Send + Sync + 'static {
     /// All regions.
     fn regions(&self) -> Answer<'_, Vec<RegionView>>;
 
@@ -54,6 +60,21 @@ pub trait Hub: Send + Sync + 'static {
 
     /// Lets the held change of exactly this digest happen.
     fn approve(&self, actor: Actor, approval: Approval) -> Answer<'_, ApprovalView>;
+
+    /// The holds that stand.
+    fn holds(&self) -> Answer<'_, Vec<HoldView>>;
+
+    /// Lets nothing of an app be changed for a while, in the place of an earlier hold of the same app and cluster.
+    fn hold(&self, actor: Actor, wish: HoldWish) -> Answer<'_, HoldView>;
+
+    /// How the tests of `app` stand, in `cluster` or in each of its clusters.
+    fn tests(&self, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, Vec<TestView>>;
+
+    /// Asks for tests, in the place of a request that did not end.
+    fn request_tests(&self, actor: Actor, wish: TestWish) -> Answer<'_, Vec<TestView>>;
+
+    /// Ends a hold before its time.
+    fn resume(&self, actor: Actor, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, HoldView>;
 }
 
 /// Who asks for a change: the name of the token, for the audit log.
@@ -61,6 +82,8 @@ pub trait Hub: Send + Sync + 'static {
 pub struct Actor {
     /// The name of the token that was shown.
     pub name: String,
+    /// What the token lets its holder do.
+    pub rights: BTreeSet<Right>,
 }
 
 /// Which rows of the status.
@@ -94,6 +117,30 @@ pub struct Approval {
     pub digest: Digest,
 }
 
+/// What an operator wants tested.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestWish {
+    /// The app.
+    pub app: AppName,
+    /// The cluster; all of the app's clusters if `None`.
+    pub cluster: Option<ClusterName>,
+    /// How many seconds the tests may take.
+    pub seconds: Option<u32>,
+}
+
+/// What an operator wants held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldWish {
+    /// The app.
+    pub app: AppName,
+    /// The cluster; all of the app's clusters if `None`.
+    pub cluster: Option<ClusterName>,
+    /// Why.
+    pub reason: String,
+    /// For how long from now.
+    pub time: Duration,
+}
+
 /// Why a hub does not answer as asked. Messages reach the operator word for word and hold no secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HubError {
@@ -123,6 +170,9 @@ pub enum HubError {
         /// What to do.
         hint: Option<String>,
     },
+    /// The cluster that was asked will not: its agent says why.
+    #[error("{}", .0.message)]
+    Cluster(Reason),
     /// A fault of the hub. The message is logged; the operator is told where to look.
     #[error("{message}")]
     Internal {

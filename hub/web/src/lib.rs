@@ -4,12 +4,15 @@
 mod access;
 mod config;
 mod hub;
+mod live;
 mod page;
 mod refusal;
 mod routes;
 mod server;
 
-pub use access::{AccessToken, WRONG_TOKENS_LIMIT, WRONG_TOKENS_WINDOW};
+pub use access::{AccessToken, Right, WRONG_TOKENS_LIMIT, WRONG_TOKENS_WINDOW};
 pub use config::{ANSWER_TIME, REFRESH_TIME, WebConfig};
-pub use hub::{Actor, Answer, Approval, ClusterAddition, Hub, HubError, StatusPage};
+pub use hub::{Actor, Answer, Approval, ClusterAddition, HoldWish, Hub, HubError, StatusPage, TestWish};
+pub use live::{LiveHub, LogPiece, LogStream, Place};
 pub use server::serve;
+pub use shared_session::{LogQuestion, ObjectQuery};

@@ -34,6 +34,11 @@ impl Refusal {
         Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorised, "the hub does not know this token", hint)
     }
 
+    pub(crate) fn forbidden(what: &str) -> Self {
+        let message = format!("this token does not let its holder {what}");
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message, "ask whoever runs the hub for a token that does")
+    }
+
     pub(crate) fn too_many_wrong_tokens(wait: Duration) -> Self {
         let message =
             format!("too many wrong tokens came from this address; asked again in {} seconds, the hub answers", wait.as_secs() + 1);
@@ -87,6 +92,12 @@ impl From<HubError> for Refusal {
             }
             HubError::Refused { code, hint, .. } => {
                 Self { status: StatusCode::CONFLICT, body: Box::new(ErrorBody::new(code, message, hint)), retry_after: None }
+            }
+            HubError::Cluster(reason) => {
+                // What the cluster does not have is told apart from what it refuses.
+                let is_absent = ["NoSuchApp", "NoSuchObject", "NoPods", "Gone"].contains(&reason.code.as_str());
+                let status = if is_absent { StatusCode::NOT_FOUND } else { StatusCode::CONFLICT };
+                Self { status, body: Box::new(ErrorBody::new(reason.code, message, None)), retry_after: None }
             }
             HubError::Unavailable { hint, .. } => Self {
                 status: StatusCode::SERVICE_UNAVAILABLE,

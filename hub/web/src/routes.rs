@@ -13,9 +13,10 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_T
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use hub_api::{
-    AcceptRequest, AddClusterRequest, ApprovalRequest, HealthWord, List, Named, One, PageQuery, RefreshRequest, StatusFilter, StatusQuery,
+    AcceptRequest, AddClusterRequest, ApprovalRequest, HealthWord, HoldRequest, List, Named, One, PAGE_LIMIT, PageQuery, RefreshRequest,
+    StatusFilter, StatusQuery, TestAppRequest,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -23,13 +24,14 @@ use shared_model::{AppName, ClusterName, ClusterUid, Digest, Health};
 use tokio::sync::Semaphore;
 
 use crate::access::{WrongTokens, actor_of, bearer};
-use crate::config::{ANSWER_TIME, BODY_BYTES_LIMIT, REFRESH_TIME, REQUESTS_LIMIT};
+use crate::config::{ANSWER_TIME, BODY_BYTES_LIMIT, LOGS_LIMIT, REFRESH_TIME, REQUESTS_LIMIT};
+use crate::live::{self, LogTurns};
 use crate::page::{page, page_size};
 use crate::refusal::Refusal;
-use crate::{AccessToken, Actor, Approval, ClusterAddition, Hub, StatusPage};
+use crate::{AccessToken, Actor, Approval, ClusterAddition, HoldWish, Hub, StatusPage, TestWish};
 
-type Answered = Result<Response, Refusal>;
-type HubState = State<Arc<dyn Hub>>;
+pub(crate) type Answered = Result<Response, Refusal>;
+pub(crate) type HubState = State<Arc<dyn Hub>>;
 /// A body as far as the limit let it in.
 type Read = Result<Bytes, BytesRejection>;
 
@@ -42,11 +44,17 @@ struct Door {
     tokens: Vec<AccessToken>,
     wrong: Mutex<WrongTokens>,
     requests: Semaphore,
+    logs: Arc<Semaphore>,
 }
 
 /// All paths of the server.
 pub(crate) fn router(tokens: Vec<AccessToken>, hub: Arc<dyn Hub>) -> Router {
-    let door = Arc::new(Door { tokens, wrong: Mutex::default(), requests: Semaphore::new(REQUESTS_LIMIT) });
+    let door = Arc::new(Door {
+        tokens,
+        wrong: Mutex::default(),
+        requests: Semaphore::new(REQUESTS_LIMIT),
+        logs: Arc::new(Semaphore::new(LOGS_LIMIT)),
+    });
     let api = Router::new()
         .route("/regions", get(regions))
         .route("/clusters", get(clusters).post(add_cluster))
@@ -54,12 +62,17 @@ pub(crate) fn router(tokens: Vec<AccessToken>, hub: Arc<dyn Hub>) -> Router {
         .route("/clusters/{name}/accept", post(accept_cluster))
         .route("/apps", get(apps))
         .route("/apps/{name}", get(app))
+        .route("/apps/{name}/tests", get(tests).post(request_tests))
         .route("/status", get(status))
         .route("/problems", get(problems))
         .route("/sources", get(sources))
         .route("/diff", get(diff))
         .route("/refresh", post(refresh))
         .route("/approvals", post(approve))
+        .route("/holds", get(holds).post(hold))
+        .route("/holds/{app}", delete(resume_everywhere))
+        .route("/holds/{app}/{cluster}", delete(resume))
+        .merge(live::routes())
         .fallback(async || Refusal::no_such_path())
         .method_not_allowed_fallback(async || Refusal::method_not_allowed())
         .layer(DefaultBodyLimit::max(BODY_BYTES_LIMIT))
@@ -83,6 +96,7 @@ async fn guard(State(door): State<Arc<Door>>, Extension(Peer(peer)): Extension<P
         return Refusal::overloaded().into_response();
     };
     request.extensions_mut().insert(actor.clone());
+    request.extensions_mut().insert(LogTurns(Arc::clone(&door.logs)));
     let limit = answer_time(&path);
     let response = match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
@@ -178,6 +192,27 @@ fn status_row(text: &str) -> Result<(AppName, ClusterName), Refusal> {
     Ok((app.parse().map_err(|_| invalid())?, cluster.parse().map_err(|_| invalid())?))
 }
 
+/// Which tests.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TestsQuery {
+    cluster: Option<String>,
+    limit: Option<u32>,
+    r#continue: Option<String>,
+}
+
+async fn tests(State(hub): HubState, Path(name): Path<String>, request: Request) -> Answered {
+    let TestsQuery { cluster, limit, r#continue } = query(&request)?;
+    let tests = hub.tests(parsed(&name)?, cluster.as_deref().map(parsed).transpose()?).await?;
+    Ok(json(StatusCode::OK, &page(tests, &PageQuery { limit, r#continue })))
+}
+
+async fn request_tests(State(hub): HubState, Extension(actor): Extension<Actor>, Path(name): Path<String>, bytes: Read) -> Answered {
+    let TestAppRequest { cluster, seconds } = body(bytes)?;
+    let wish = TestWish { app: parsed(&name)?, cluster: cluster.as_deref().map(parsed).transpose()?, seconds };
+    Ok(json(StatusCode::CREATED, &page(hub.request_tests(actor, wish).await?, &PageQuery { limit: Some(PAGE_LIMIT), r#continue: None })))
+}
+
 /// What a difference is asked of.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,19 +264,38 @@ async fn approve(State(hub): HubState, Extension(actor): Extension<Actor>, bytes
     one(StatusCode::OK, hub.approve(actor, approval).await?)
 }
 
+async fn holds(State(hub): HubState, request: Request) -> Answered {
+    list(hub.holds().await?, &request)
+}
+
+async fn hold(State(hub): HubState, Extension(actor): Extension<Actor>, bytes: Read) -> Answered {
+    let HoldRequest { app, cluster, reason, seconds } = body(bytes)?;
+    let cluster = cluster.as_deref().map(parsed).transpose()?;
+    let wish = HoldWish { app: parsed(&app)?, cluster, reason, time: Duration::from_secs(seconds) };
+    one(StatusCode::CREATED, hub.hold(actor, wish).await?)
+}
+
+async fn resume_everywhere(State(hub): HubState, Extension(actor): Extension<Actor>, Path(app): Path<String>) -> Answered {
+    one(StatusCode::OK, hub.resume(actor, parsed(&app)?, None).await?)
+}
+
+async fn resume(State(hub): HubState, Extension(actor): Extension<Actor>, Path((app, cluster)): Path<(String, String)>) -> Answered {
+    one(StatusCode::OK, hub.resume(actor, parsed(&app)?, Some(parsed(&cluster)?)).await?)
+}
+
 fn list<T: Named + Serialize>(items: Vec<T>, request: &Request) -> Answered {
     Ok(json(StatusCode::OK, &page(items, &query(request)?)))
 }
 
-fn one<T: Named + Serialize>(status: StatusCode, value: T) -> Answered {
+pub(crate) fn one<T: Named + Serialize>(status: StatusCode, value: T) -> Answered {
     Ok(json(status, &One::new(value)))
 }
 
-fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Refusal> {
+pub(crate) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Refusal> {
     text.parse().map_err(|error: T::Err| Refusal::invalid(error.to_string(), "write it as it stands in the lists"))
 }
 
-fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
+pub(crate) fn query<T: DeserializeOwned>(request: &Request) -> Result<T, Refusal> {
     Query::try_from_uri(request.uri())
         .map(|Query(query)| query)
         .map_err(|error| Refusal::invalid(error.body_text(), "is this client as new as the hub?"))

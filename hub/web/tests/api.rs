@@ -1,24 +1,41 @@
 //! The server over real sockets, in front of a hub that answers from a table: who gets in, what is refused and in which words.
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use hub_api::{
-    AppView, ApprovalView, ClusterState, ClusterView, DiffView, EnrolmentView, HealthCounts, Judged, ProblemView, RegionView, SecretText,
-    SourceView, StatusFilter, StatusView, SyncWord,
+    AppView, ApprovalView, ClusterState, ClusterView, DiffView, EnrolmentView, EventsView, HealthCounts, HoldView, Judged, LiveDiffView,
+    LiveObjectView, ProblemView, RegionView, SecretText, SourceView, StatusFilter, StatusView, SyncWord, TestView, TreeView,
 };
-use hub_web::{AccessToken, Actor, Answer, Approval, ClusterAddition, Hub, HubError, StatusPage, WRONG_TOKENS_LIMIT, WebConfig, serve};
+use hub_web::{
+    AccessToken, Actor, Answer, Approval, ClusterAddition, HoldWish, Hub, HubError, LiveHub, LogPiece, LogQuestion, LogStream, ObjectQuery,
+    Place, Right, StatusPage, TestWish, WRONG_TOKENS_LIMIT, WebConfig, serve,
+};
 use serde_json::Value;
-use shared_model::{AppName, ClusterName, ClusterUid, Health, SourceName};
+use shared_model::{AppName, ClusterName, ClusterUid, Health, Reason, Severity, SourceName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use tokio_stream::StreamExt as _;
 
 /// A hub with two clusters that remembers what was asked of it.
 #[derive(Default)]
 struct TableHub {
     asked: Mutex<Vec<String>>,
+}
+
+/// The hub as the server holds it, and as what it answers later does too.
+struct Shared(Arc<TableHub>);
+
+impl Deref for Shared {
+    type Target = TableHub;
+
+    fn deref(&self) -> &TableHub {
+        &self.0
+    }
 }
 
 fn answer<'a, T: Send + 'a>(result: Result<T, HubError>) -> Answer<'a, T> {
@@ -40,6 +57,8 @@ fn cluster_view(name: &str) -> ClusterView {
         held_generation: None,
         agent_version: None,
         kubernetes_version: None,
+        nodes: None,
+        api_versions: vec![],
         held_changes: vec![],
     }
 }
@@ -59,6 +78,7 @@ fn row(app: &str, cluster: &str) -> StatusView {
         drift: vec![],
         awaiting_approval: None,
         held_changes: vec![],
+        test: None,
     }
 }
 
@@ -68,7 +88,7 @@ impl TableHub {
     }
 }
 
-impl Hub for TableHub {
+impl Hub for Shared {
     fn regions(&self) -> Answer<'_, Vec<RegionView>> {
         answer(Err(HubError::Internal { message: "the store at /var/lib is broken".to_owned() }))
     }
@@ -127,6 +147,32 @@ impl Hub for TableHub {
         self.asked(format!("{} removes {name}", actor.name));
         answer(Ok(cluster_view("a")))
     }
+    fn tests(&self, app: AppName, _: Option<ClusterName>) -> Answer<'_, Vec<TestView>> {
+        answer(Err(HubError::NotFound { what: "app", name: app.to_string() }))
+    }
+    fn request_tests(&self, actor: Actor, wish: TestWish) -> Answer<'_, Vec<TestView>> {
+        self.asked(format!("{} tests {} in {:?} within {:?}", actor.name, wish.app, wish.cluster, wish.seconds));
+        answer(Ok(Vec::new()))
+    }
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        answer(Ok(Vec::new()))
+    }
+    fn hold(&self, actor: Actor, wish: HoldWish) -> Answer<'_, HoldView> {
+        let cluster = wish.cluster.as_ref().map(ToString::to_string);
+        self.asked(format!("{} holds {} in {cluster:?} for {:?}: {}", actor.name, wish.app, wish.time, wish.reason));
+        let until = "2026-01-01T00:00:00Z".to_owned();
+        answer(Ok(HoldView {
+            app: wish.app.to_string(),
+            cluster,
+            by: actor.name,
+            reason: wish.reason,
+            until,
+            ends_in_seconds: wish.time.as_secs(),
+        }))
+    }
+    fn resume(&self, _: Actor, app: AppName, _: Option<ClusterName>) -> Answer<'_, HoldView> {
+        answer(Err(HubError::NotFound { what: "hold", name: app.to_string() }))
+    }
     fn approve(&self, _: Actor, _: Approval) -> Answer<'_, ApprovalView> {
         answer(Err(HubError::Refused {
             code: "ChangedSince",
@@ -136,7 +182,54 @@ impl Hub for TableHub {
     }
 }
 
+fn tree_view(place: &Place) -> TreeView {
+    TreeView { app: place.app.to_string(), cluster: place.cluster.to_string(), nodes: vec![], left_out: 0, unseen: vec![] }
+}
+
+/// Says when nobody reads a log any more.
+struct Reading(Arc<TableHub>);
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.0.asked("nobody reads".to_owned());
+    }
+}
+
+impl LiveHub for Shared {
+    fn tree(&self, actor: Actor, place: Place) -> Answer<'_, TreeView> {
+        self.asked(format!("{} looks at {} in {}", actor.name, place.app, place.cluster));
+        answer(Ok(tree_view(&place)))
+    }
+    fn live_object(&self, _: Actor, _: Place, object: ObjectQuery) -> Answer<'_, LiveObjectView> {
+        let code = if object.name == "away" { "NoSuchObject" } else { "NotOwned" };
+        answer(Err(HubError::Cluster(Reason::new(Severity::Error, code, "the cluster says why"))))
+    }
+    fn events(&self, _: Actor, place: Place, object: Option<ObjectQuery>) -> Answer<'_, EventsView> {
+        self.asked(format!("{object:?}"));
+        answer(Ok(EventsView { app: place.app.to_string(), cluster: place.cluster.to_string(), events: vec![], left_out: 0 }))
+    }
+    fn live_diff(&self, _: Actor, place: Place) -> Answer<'_, LiveDiffView> {
+        answer(Ok(LiveDiffView { app: place.app.to_string(), cluster: place.cluster.to_string(), objects: vec![], left_out: 0 }))
+    }
+    fn log(&self, actor: Actor, cluster: ClusterName, question: LogQuestion) -> Answer<'_, LogStream> {
+        self.asked(format!("{} reads {} in {cluster}, {:?}", actor.name, question.app, question.tail));
+        let pieces = tokio_stream::iter(["one\ntw", "o\n", "three"].map(|text| LogPiece::Data(text.into())));
+        if !question.follow {
+            return answer(Ok(Box::pin(pieces) as LogStream));
+        }
+        let reading = Reading(self.0.clone());
+        // Never says anything more.
+        let silence = tokio_stream::pending().map(move |()| {
+            let _reading = &reading;
+            LogPiece::Data(Bytes::new())
+        });
+        answer(Ok(Box::pin(pieces.chain(silence)) as LogStream))
+    }
+}
+
 const TOKEN: &str = "correct-horse";
+/// Of somebody who may not look into clusters.
+const NARROW_TOKEN: &str = "narrow-pony";
 
 struct Server {
     at: SocketAddr,
@@ -154,9 +247,10 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let hub = Arc::new(TableHub::default());
-        let config = WebConfig { tokens: vec![AccessToken::of("bootstrap", TOKEN)], tls };
+        let narrow = AccessToken::of("narrow", NARROW_TOKEN).limited_to([Right::LiveView]);
+        let config = WebConfig { tokens: vec![AccessToken::of("bootstrap", TOKEN), narrow], tls };
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(serve(listener, config, hub.clone(), async move {
+        let task = tokio::spawn(serve(listener, config, Arc::new(Shared(hub.clone())), async move {
             let _ = stopped.await;
         }));
         Self { at, hub, stop: Some(stop), task }
@@ -303,9 +397,20 @@ async fn changes_carry_the_name_of_the_token() {
     assert_eq!(server.ask("POST", "/api/v1/clusters/gpu-a/accept", r#"{"uid":"u-1"}"#).await.0, 200);
     assert_eq!(server.ask("DELETE", "/api/v1/clusters/gpu-a", "").await.0, 200);
     assert_eq!(server.ask("POST", "/api/v1/refresh", "").await.0, 200);
+    assert_eq!(server.ask("POST", "/api/v1/holds", r#"{"app":"web","reason":"INC-7","seconds":60}"#).await.0, 201);
+    assert_eq!(server.ask("POST", "/api/v1/apps/web/tests", r#"{"seconds":60}"#).await.0, 201);
+    assert_eq!(server.ask("GET", "/api/v1/apps/web/tests", "").await.0, 404);
+    assert_eq!(server.ask("DELETE", "/api/v1/holds/web", "").await.0, 404);
     assert_eq!(
         *server.hub.asked.lock().unwrap(),
-        ["bootstrap adds gpu-a to eu", "bootstrap accepts gpu-a as u-1", "bootstrap removes gpu-a", "bootstrap refreshes None"]
+        [
+            "bootstrap adds gpu-a to eu",
+            "bootstrap accepts gpu-a as u-1",
+            "bootstrap removes gpu-a",
+            "bootstrap refreshes None",
+            "bootstrap holds web in None for 60s: INC-7",
+            "bootstrap tests web in None within Some(60)",
+        ]
     );
 }
 
@@ -360,4 +465,73 @@ async fn http2_is_spoken_where_tls_agrees_on_it() {
     server.stop.take().unwrap().send(()).unwrap();
     (&mut server.task).await.unwrap();
     connection.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn looking_into_a_cluster_carries_the_name_of_the_token_and_what_is_meant() {
+    let server = Server::start().await;
+    let (status, tree) = server.get("clusters/a/apps/web/tree").await;
+    assert_eq!((status, tree["kind"].as_str(), tree["cluster"].as_str()), (200, Some("Tree"), Some("a")));
+    assert_eq!(server.get("clusters/a/apps/web/events").await.0, 200);
+    assert_eq!(server.get("clusters/a/apps/web/events?kind=deployments.apps&name=api&namespace=web").await.0, 200);
+    assert_eq!(server.get("clusters/a/apps/web/diff").await.1["kind"], "LiveDiff");
+    for (path, status, code) in [
+        ("clusters/a/apps/web/object?kind=pod&name=away", 404, "NoSuchObject"),
+        ("clusters/a/apps/web/object?kind=pod&name=api", 409, "NotOwned"),
+        ("clusters/a/apps/web/object", 400, "InvalidRequest"),
+        ("clusters/a/apps/web/object?kind=pod", 400, "InvalidRequest"),
+        ("clusters/a/apps/web/events?name=api", 400, "InvalidRequest"),
+        ("clusters/a/apps/web/logs?tail=many", 400, "InvalidRequest"),
+        ("clusters/A/apps/web/tree", 400, "InvalidRequest"),
+    ] {
+        let (found, body) = server.get(path).await;
+        assert_eq!((found, body["code"].as_str()), (status, Some(code)), "{path}: {body}");
+    }
+    let asked = server.hub.asked.lock().unwrap().join("\n");
+    assert!(asked.starts_with("bootstrap looks at web in a\nNone\nSome(ObjectQuery"), "{asked}");
+}
+
+#[tokio::test]
+async fn reading_logs_is_a_right_of_its_own() {
+    let server = Server::start().await;
+    let ask = async |path: &str| {
+        let head = format!("GET /api/v1/clusters/a/apps/web/{path} HTTP/1.1\r\nAuthorization: Bearer {NARROW_TOKEN}\r\n");
+        server.raw(&head, "").await
+    };
+    assert_eq!(ask("tree").await.0, 200);
+    let (status, answer) = ask("logs").await;
+    assert!(status == 403 && answer.contains("this token does not let its holder read the logs of pods"), "{answer}");
+    assert!(!server.hub.asked.lock().unwrap().iter().any(|asked| asked.contains("reads")), "the hub was not even asked");
+}
+
+#[tokio::test]
+async fn a_log_comes_line_by_line_and_says_its_end() {
+    let server = Server::start().await;
+    let head = format!("GET /api/v1/clusters/a/apps/web/logs?tail=3 HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n");
+    let (status, answer) = server.raw(&head, "").await;
+    assert_eq!(status, 200);
+    assert!(answer.to_ascii_lowercase().contains("content-type: text/event-stream"), "{answer}");
+    let data: Vec<&str> = answer.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+    assert_eq!(data, ["one", "two", "three", ""]);
+    assert!(answer.contains("event: end"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_log_is_not_read_any_more_when_its_reader_leaves() {
+    let server = Server::start().await;
+    let mut stream = TcpStream::connect(server.at).await.unwrap();
+    let request =
+        format!("GET /api/v1/clusters/a/apps/web/logs?follow=true HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {TOKEN}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("data: two") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "{}", String::from_utf8_lossy(&answer));
+    }
+    drop(stream);
+    let nobody_reads = async {
+        while !server.hub.asked.lock().unwrap().iter().any(|asked| asked == "nobody reads") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), nobody_reads).await.expect("the log is dropped with its reader");
 }

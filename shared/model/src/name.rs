@@ -104,6 +104,10 @@ name!(
     /// The uid of a cluster's `kube-system` namespace: what a cluster is, whatever it is called.
     ClusterUid, "cluster uid", is_uid, UID_RULE
 );
+name!(
+    /// The id of a request to run an app's tests, chosen by the hub and never used twice.
+    TestId, "test request", is_uid, UID_RULE
+);
 
 #[cfg(test)]
 mod tests {

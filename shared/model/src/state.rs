@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Digest, Health, ObjectKey, Reason, Timestamp};
+use crate::{AppTest, Digest, Health, ObjectKey, Reason, Timestamp};
 
 /// A revision of a source: what was asked for and what it was when last looked at.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -110,6 +110,8 @@ pub struct AppState {
     pub awaiting_approval: Vec<ObjectKey>,
     /// Objects that a withdrawal named and that are gone now.
     pub withdrawn: Vec<ObjectKey>,
+    /// What came of the last request to run the release's tests.
+    pub test: Option<AppTest>,
 }
 
 impl AppState {

@@ -17,6 +17,7 @@ mod field;
 )]
 mod generated;
 mod interactive;
+mod nodes;
 mod objects;
 mod redacted;
 mod state;
@@ -29,7 +30,7 @@ pub mod wire {
 
 pub use certificates::{EnrolCall, Issued, ReattestCall, TOKEN_LIMIT};
 pub use field::WireError;
-pub use interactive::{read_answer, read_question, write_answer, write_question};
+pub use interactive::{LogPiece, read_answer, read_log_chunk, read_question, write_answer, write_log_chunk, write_question};
 pub use objects::{CHUNK_LIMIT, Collected, Collector, FETCH_LIMIT, OBJECT_LIMIT, chunks, read_fetch, write_fetch};
 
 /// The largest message in either direction, decoded or encoded. The largest content is [`INDEX_LIMIT`]; the rest is room for its wrapping and for
@@ -54,7 +55,7 @@ mod tests {
         let calls: Vec<&str> = block("service Session ").filter_map(|line| line.strip_prefix("rpc ")?.split('(').next()).collect();
         assert_eq!(
             calls,
-            ["Control", "Status", "Fetch", "Interactive", "Renew"],
+            ["Control", "Status", "Fetch", "Interactive", "Logs", "Renew"],
             "a new call needs a test in e2e/session/tests/hostile.rs"
         );
         let messages = PROTO.lines().filter_map(|line| line.strip_prefix("message ")?.split(' ').next());

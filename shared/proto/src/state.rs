@@ -1,9 +1,13 @@
 //! States of apps and objects, both ways.
 
-use shared_model::{AppState, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity};
+use shared_model::{
+    AppState, AppTest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TestOutcome, TestResult,
+};
 use shared_session::{OBJECT_NAME_LIMIT, TEXT_LIMIT, VALUE_LIMIT, WAITING_LIMIT};
 
-use crate::field::{WireError, at_most, optional_digest, optional_text, present, text, time, write_optional_digest, write_time};
+use crate::field::{
+    WireError, at_most, digest, name, optional_digest, optional_text, present, text, time, write_digest, write_optional_digest, write_time,
+};
 use crate::wire;
 
 impl TryFrom<wire::ObjectKey> for ObjectKey {
@@ -65,7 +69,7 @@ fn cut(message: &str) -> String {
     message[..message.floor_char_boundary(TEXT_LIMIT)].to_owned()
 }
 
-fn health(value: wire::Health) -> Health {
+pub(crate) fn health(value: wire::Health) -> Health {
     match value {
         wire::Health::Unknown => Health::Unknown,
         wire::Health::Healthy => Health::Healthy,
@@ -77,7 +81,7 @@ fn health(value: wire::Health) -> Health {
     }
 }
 
-fn write_health(health: Health) -> i32 {
+pub(crate) fn write_health(health: Health) -> i32 {
     let value = match health {
         Health::Unknown => wire::Health::Unknown,
         Health::Healthy => wire::Health::Healthy,
@@ -166,6 +170,77 @@ fn keys(field: &'static str, keys: Vec<wire::ObjectKey>) -> Result<Vec<ObjectKey
     keys.into_iter().map(ObjectKey::try_from).collect()
 }
 
+fn outcome(value: wire::app_test::Outcome) -> TestOutcome {
+    use wire::app_test::Outcome as Wire;
+    match value {
+        Wire::Waiting => TestOutcome::Waiting,
+        Wire::Running => TestOutcome::Running,
+        Wire::Succeeded => TestOutcome::Succeeded,
+        Wire::Failed => TestOutcome::Failed,
+        Wire::Cancelled => TestOutcome::Cancelled,
+    }
+}
+
+fn write_outcome(outcome: TestOutcome) -> i32 {
+    use wire::app_test::Outcome as Wire;
+    let value = match outcome {
+        TestOutcome::Waiting => Wire::Waiting,
+        TestOutcome::Running => Wire::Running,
+        TestOutcome::Succeeded => Wire::Succeeded,
+        TestOutcome::Failed => Wire::Failed,
+        TestOutcome::Cancelled => Wire::Cancelled,
+    };
+    value.into()
+}
+
+impl TryFrom<wire::AppTest> for AppTest {
+    type Error = WireError;
+
+    fn try_from(test: wire::AppTest) -> Result<Self, WireError> {
+        at_most("test.results", &test.results, Self::RESULT_LIMIT)?;
+        let ended = |at: Option<i64>| at.map(|at| time("test.ended", at)).transpose();
+        let result = |result: wire::app_test::Result| {
+            Ok(TestResult {
+                outcome: outcome(result.outcome()),
+                object: present("test.object", result.object)?.try_into()?,
+                message: optional_text("test.message", result.message, TEXT_LIMIT)?,
+                began: result.began.map(|began| time("test.began", began)).transpose()?,
+                ended: ended(result.ended)?,
+            })
+        };
+        Ok(Self {
+            request: name("test.request", &test.request)?,
+            release: digest("test.release", &test.release)?,
+            outcome: outcome(test.outcome()),
+            reason: test.reason.map(Reason::try_from).transpose()?,
+            seen: time("test.seen", test.seen)?,
+            ended: ended(test.ended)?,
+            results: test.results.into_iter().map(result).collect::<Result<_, WireError>>()?,
+        })
+    }
+}
+
+impl From<&AppTest> for wire::AppTest {
+    fn from(test: &AppTest) -> Self {
+        let result = |result: &TestResult| wire::app_test::Result {
+            object: Some((&result.object).into()),
+            outcome: write_outcome(result.outcome),
+            message: result.message.clone(),
+            began: result.began.map(write_time),
+            ended: result.ended.map(write_time),
+        };
+        Self {
+            request: test.request.to_string(),
+            release: write_digest(&test.release),
+            outcome: write_outcome(test.outcome),
+            reason: test.reason.as_ref().map(Into::into),
+            seen: write_time(test.seen),
+            ended: test.ended.map(write_time),
+            results: test.results.iter().map(result).collect(),
+        }
+    }
+}
+
 impl TryFrom<wire::AppState> for AppState {
     type Error = WireError;
 
@@ -182,6 +257,7 @@ impl TryFrom<wire::AppState> for AppState {
             drift: state.drift.into_iter().map(drift).collect::<Result<_, _>>()?,
             awaiting_approval: keys("app.awaiting_approval", state.awaiting_approval)?,
             withdrawn: keys("app.withdrawn", state.withdrawn)?,
+            test: state.test.map(AppTest::try_from).transpose()?,
         })
     }
 }
@@ -203,6 +279,7 @@ impl From<&AppState> for wire::AppState {
             drift: state.drift.iter().map(write_drift).collect(),
             awaiting_approval: state.awaiting_approval.iter().map(Into::into).collect(),
             withdrawn: state.withdrawn.iter().map(Into::into).collect(),
+            test: state.test.as_ref().map(Into::into),
         }
     }
 }

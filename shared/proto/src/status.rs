@@ -10,6 +10,7 @@ use shared_session::{
 };
 
 use crate::field::{WireError, at_most, digest, name, optional_digest, present, text, write_digest, write_optional_digest};
+use crate::nodes::{read_nodes, write_nodes};
 use crate::wire;
 
 impl TryFrom<wire::ClusterFacts> for ClusterFacts {
@@ -30,16 +31,20 @@ impl TryFrom<wire::ClusterFacts> for ClusterFacts {
                 .map(|version| short("facts.api_versions", version))
                 .collect::<Result<BTreeSet<_>, _>>()?,
             labels: facts.labels.into_iter().map(label).collect::<Result<BTreeMap<_, _>, WireError>>()?,
+            nodes: read_nodes(facts.nodes, facts.nodes_unknown)?,
         })
     }
 }
 
 impl From<&ClusterFacts> for wire::ClusterFacts {
     fn from(facts: &ClusterFacts) -> Self {
+        let (nodes, nodes_unknown) = write_nodes(&facts.nodes);
         Self {
             kubernetes: facts.kubernetes.clone(),
             api_versions: facts.api_versions.iter().cloned().collect(),
             labels: facts.labels.clone(),
+            nodes,
+            nodes_unknown,
         }
     }
 }
@@ -146,7 +151,8 @@ impl From<StatusAck> for wire::StatusAck {
 mod tests {
     use super::*;
     use shared_model::{
-        AppState, Digest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, Timestamp,
+        AppState, AppTest, Digest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TestOutcome,
+        TestResult, Timestamp,
     };
     use shared_session::Status;
 
@@ -171,7 +177,30 @@ mod tests {
             unhealthy: vec![ObjectState { object: object.clone(), health, reason: Some(reason) }],
             drift: vec![Drift { object: object.clone(), kind, fields: vec![field], seen: at, healed: Some(at) }],
             awaiting_approval: vec![cluster_wide.clone()],
-            withdrawn: vec![object, cluster_wide],
+            withdrawn: vec![object.clone(), cluster_wide],
+            test: Some(full_test(TestOutcome::Failed, object)),
+        }
+    }
+
+    fn full_test(outcome: TestOutcome, object: ObjectKey) -> AppTest {
+        let at = Timestamp::new(1_800_000_000, 5).unwrap();
+        let result = TestResult { object, outcome, message: Some("exit code 1".into()), began: Some(at), ended: None };
+        AppTest {
+            request: "r-1".parse().unwrap(),
+            release: Digest::of(b"r"),
+            outcome,
+            reason: Some(Reason::new(Severity::Error, "TestFailed", "it failed")),
+            seen: at,
+            ended: Some(at),
+            results: vec![result],
+        }
+    }
+
+    #[test]
+    fn every_outcome_of_a_test_reads_back() {
+        for outcome in TestOutcome::ALL {
+            let test = full_test(outcome, ObjectKey::new(GroupKind::new("", "Pod"), Some("web"), "smoke"));
+            assert_eq!(AppTest::try_from(wire::AppTest::from(&test)), Ok(test));
         }
     }
 
@@ -190,7 +219,8 @@ mod tests {
         let facts = ClusterFacts {
             kubernetes: "v1.34.1".into(),
             api_versions: ["v1".into(), "apps/v1".into()].into(),
-            labels: [("gpu".into(), "H100".into())].into(),
+            labels: [("agent.ledger".into(), "the disk is full".into())].into(),
+            nodes: shared_session::Nodes::default(),
         };
         let status = Status::new(facts, [("a".parse().unwrap(), full_state(Health::Degraded, DriftKind::Fight))]);
         let apps: Vec<_> = status.apps().iter().map(|(name, report)| (name.clone(), report.clone())).collect();
@@ -219,6 +249,9 @@ mod tests {
         state.drift = vec![state.drift[0].clone(); 99];
         state.drift[0].fields = vec![FieldChange { path: "p".repeat(9_999), ..state.drift[0].fields[0].clone() }; 99];
         state.withdrawn = vec![state.withdrawn[0].clone(); 9_999];
+        let test = state.test.as_mut().unwrap();
+        test.results[0].message = Some("z".repeat(9_999));
+        test.results = vec![test.results[0].clone(); 999];
         assert!(AppState::try_from(wire::AppState::from(&state)).is_err(), "too much as it is");
         let status = Status::new(ClusterFacts::default(), [("a".parse().unwrap(), state)]);
         let cut = &status.apps().values().next().unwrap().state;

@@ -148,9 +148,7 @@ impl Signed {
             return Err(DecodeError::TooLarge { format: format.name, bytes: bytes.len(), limit });
         }
         let file: EnvelopeFile = serde_json::from_slice(bytes).map_err(|error| malformed(&error.to_string()))?;
-        if file.payload_type != payload_type(format) {
-            return Err(malformed(&format!("its payload type is {:?}", file.payload_type)));
-        }
+        let format = written_in(format, &file.payload_type)?;
         if file.signatures.len() > SIGNATURE_LIMIT {
             return Err(malformed("it has more than 8 signatures"));
         }
@@ -226,6 +224,16 @@ pub enum VerifyError {
 
 fn payload_type(format: Format) -> String {
     format!("application/vnd.{}+json", format.tag())
+}
+
+/// The version of `format` that `payload_type` names, which is part of what was signed.
+fn written_in(format: Format, payload_type: &str) -> Result<Format, DecodeError> {
+    let inner = payload_type.strip_prefix("application/vnd.").and_then(|rest| rest.strip_suffix("+json"));
+    match inner.and_then(|tag| format.version_of(tag)) {
+        Some(version) if (1..=format.version).contains(&version) => Ok(Format { version, ..format }),
+        Some(version) => Err(DecodeError::Newer { format: format.name, version, supported: format.version }),
+        None => Err(DecodeError::Malformed { format: format.name, detail: format!("its payload type is {payload_type:?}") }),
+    }
 }
 
 /// DSSE's PAE: `DSSEv1 <type length> <type> <body length> <body>`.

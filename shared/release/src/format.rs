@@ -17,8 +17,11 @@ pub struct Format {
 impl Format {
     /// A release: 5,000 objects of about 400 bytes each are 2 MiB; twice that is room for long names and policies.
     pub const RELEASE: Self = Self { name: "capstan.dev/release", version: 1, limit: 4 << 20 };
-    /// An index: 5,000 apps of about 150 bytes, and withdrawals; it travels in one message, which holds 4 MiB with base64 (4/3).
-    pub const INDEX: Self = Self { name: "capstan.dev/index", version: 1, limit: 2 << 20 };
+    /// An index: 5,000 apps of about 200 bytes, and withdrawals; it travels in one message, which holds 4 MiB with base64 (4/3). Since version 2
+    /// an app may name a service account or be held.
+    pub const INDEX: Self = Self { name: "capstan.dev/index", version: 2, limit: 2 << 20 };
+    /// An index that asks for neither, so that an agent of version 1 understands all of it.
+    pub(crate) const INDEX_V1: Self = Self { version: 1, ..Self::INDEX };
     /// A freshness statement: fixed fields only.
     pub const FRESHNESS: Self = Self { name: "capstan.dev/freshness", version: 1, limit: 4 << 10 };
     /// A root document: a handful of keys and certificates of about 1 KiB.
@@ -29,6 +32,11 @@ impl Format {
     /// `capstan.dev/index.v1`.
     pub fn tag(self) -> String {
         format!("{}.v{}", self.name, self.version)
+    }
+
+    /// The version that `tag` names, if it is one of this format.
+    pub(crate) fn version_of(self, tag: &str) -> Option<u32> {
+        tag.strip_prefix(self.name)?.strip_prefix(".v")?.parse().ok()
     }
 
     /// Encodes a document; `body` must not have a field `format`.
@@ -48,8 +56,7 @@ impl Format {
         let malformed = |detail: String| DecodeError::Malformed { format: self.name, detail };
         let value: Value = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         let tag = value.get("format").and_then(Value::as_str).unwrap_or_default();
-        let version = tag.strip_prefix(self.name).and_then(|rest| rest.strip_prefix(".v")).and_then(|v| v.parse::<u32>().ok());
-        match version {
+        match self.version_of(tag) {
             Some(version) if (1..=self.version).contains(&version) => {}
             Some(version) => return Err(DecodeError::Newer { format: self.name, version, supported: self.version }),
             None => return Err(malformed(format!("its format says {tag:?}"))),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, GroupKind, ObjectKey, Timestamp};
+use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, GroupKind, ObjectKey, ServiceAccount, TestId, Timestamp};
 
+use crate::object::misnamed;
 use crate::{DecodeError, Format, PublicKey, Signed, SigningKey, VerifyError};
 
 /// An object that an app once had in this cluster and no longer has. Only what is withdrawn is ever deleted.
@@ -27,6 +28,44 @@ pub struct Approval {
     pub at: Timestamp,
 }
 
+/// Somebody's wish that the tests of an app's release, the one in the same index, run once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestRequest {
+    /// Which request. One that was carried out is never carried out again.
+    pub id: TestId,
+    /// Who asked.
+    pub by: String,
+    /// How many seconds the tests may take from when the agent sees the request; at least 1 and at most [`TestRequest::SECONDS_LIMIT`].
+    pub seconds: u32,
+}
+
+impl TestRequest {
+    /// The longest time that tests may take: a day, as tests of trained models do.
+    pub const SECONDS_LIMIT: u32 = 86_400;
+
+    /// The longest name of somebody who asks, in bytes: room for that of a token.
+    pub const BY_LIMIT: usize = 253;
+}
+
+/// Somebody's wish that nothing of an app is changed in this cluster for a while: nothing is applied, healed or deleted until then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// Who asked.
+    pub by: String,
+    /// Why, in their words; at most [`Hold::REASON_LIMIT`] bytes.
+    pub reason: String,
+    /// Until when. The agent's own clock ends it, so that it ends while the hub is away too.
+    pub until: Timestamp,
+}
+
+impl Hold {
+    /// The longest reason, in bytes: a sentence or two with a link.
+    pub const REASON_LIMIT: usize = 500;
+
+    /// The longest hold from when it is given: a week. What is to last longer belongs into Git.
+    pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
+}
+
 /// One app in an index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IndexApp {
@@ -38,6 +77,12 @@ pub struct IndexApp {
     pub approval: Option<Approval>,
     /// The apps that must be healthy at their wanted release first, in this cluster.
     pub depends_on: BTreeSet<AppName>,
+    /// Whose rights everything of this app is written and deleted with; the agent's own if `None`.
+    pub service_account: Option<ServiceAccount>,
+    /// The request to run the release's tests, until the agent has reported its end.
+    pub test: Option<TestRequest>,
+    /// Until when nothing of it is changed.
+    pub hold: Option<Hold>,
 }
 
 impl IndexApp {
@@ -75,9 +120,20 @@ impl Index {
     /// The most apps in one cluster.
     pub const APP_LIMIT: usize = 5_000;
 
+    /// The most requests for tests that one index holds at a time: 200 of about 400 bytes at most are 80 KB of its 2 MiB.
+    pub const TEST_LIMIT: usize = 200;
+
     /// Signs it.
     pub fn sign(&self, key: &SigningKey) -> SignedIndex {
-        SignedIndex(Signed::sign(Format::INDEX, Format::INDEX.encode(&IndexFile::from(self)), &[key]))
+        let format = self.format();
+        SignedIndex(Signed::sign(format, format.encode(&IndexFile::from(self)), &[key]))
+    }
+
+    /// The oldest format whose readers do what this index asks. One of version 1 would pass over a service account and use its own rights, and
+    /// over a hold and change what is held, so that an index with one of these is not for it.
+    fn format(&self) -> Format {
+        let asks_more = self.apps.values().any(|app| app.service_account.is_some() || app.hold.is_some());
+        if asks_more { Format::INDEX } else { Format::INDEX_V1 }
     }
 
     /// Whether both ask for the same, whatever their numbers.
@@ -145,6 +201,26 @@ struct AppFile {
     approval: Option<ApprovalFile>,
     #[serde(rename = "dependsOn", default, skip_serializing_if = "Vec::is_empty")]
     depends_on: Vec<String>,
+    #[serde(rename = "serviceAccount", default, skip_serializing_if = "Option::is_none")]
+    service_account: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    test: Option<TestFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldFile {
+    by: String,
+    reason: String,
+    until: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TestFile {
+    request: String,
+    by: String,
+    seconds: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,6 +253,13 @@ impl From<&Index> for IndexFile {
                 at: approval.at.to_string(),
             }),
             depends_on: app.depends_on.iter().map(ToString::to_string).collect(),
+            service_account: app.service_account.as_ref().map(ToString::to_string),
+            test: app.test.as_ref().map(|test| TestFile { request: test.id.to_string(), by: test.by.clone(), seconds: test.seconds }),
+            hold: app.hold.as_ref().map(|hold| HoldFile {
+                by: hold.by.clone(),
+                reason: hold.reason.clone(),
+                until: hold.until.to_string(),
+            }),
         };
         Self {
             cluster: index.cluster.to_string(),
@@ -228,11 +311,29 @@ impl TryFrom<AppFile> for IndexApp {
         let approval = |file: ApprovalFile| -> Result<Approval, DecodeError> {
             Ok(Approval { of: file.of.parse().map_err(malformed)?, by: file.by, at: file.at.parse().map_err(malformed)? })
         };
+        let test = |file: TestFile| -> Result<TestRequest, DecodeError> {
+            if !(1..=TestRequest::SECONDS_LIMIT).contains(&file.seconds) {
+                return Err(malformed(format!("tests may take 1 to {} seconds, not {}", TestRequest::SECONDS_LIMIT, file.seconds)));
+            }
+            if file.by.len() > TestRequest::BY_LIMIT {
+                return Err(malformed("the name of who asks for tests is too long"));
+            }
+            Ok(TestRequest { id: file.request.parse().map_err(malformed)?, by: file.by, seconds: file.seconds })
+        };
+        let hold = |file: HoldFile| -> Result<Hold, DecodeError> {
+            if file.reason.len() > Hold::REASON_LIMIT || file.by.len() > TestRequest::BY_LIMIT {
+                return Err(malformed("the reason of a hold, or the name of who asked for it, is too long"));
+            }
+            Ok(Hold { by: file.by, reason: file.reason, until: file.until.parse().map_err(malformed)? })
+        };
         Ok(Self {
             release: file.release.map(|digest| digest.parse().map_err(malformed)).transpose()?,
             withdrawals: file.withdrawals.into_iter().map(Withdrawal::try_from).collect::<Result<_, _>>()?,
             approval: file.approval.map(approval).transpose()?,
             depends_on: file.depends_on.iter().map(|name| name.parse().map_err(malformed)).collect::<Result<_, _>>()?,
+            service_account: file.service_account.map(|account| account.parse().map_err(malformed)).transpose()?,
+            test: file.test.map(test).transpose()?,
+            hold: file.hold.map(hold).transpose()?,
         })
     }
 }
@@ -241,9 +342,10 @@ impl TryFrom<WithdrawalFile> for Withdrawal {
     type Error = DecodeError;
 
     fn try_from(file: WithdrawalFile) -> Result<Self, DecodeError> {
-        Ok(Self {
-            object: ObjectKey::new(GroupKind::new(file.group, file.kind), file.namespace.as_deref(), file.name),
-            to: file.to.map(|name| name.parse().map_err(malformed)).transpose()?,
-        })
+        let object = ObjectKey::new(GroupKind::new(file.group, file.kind), file.namespace.as_deref(), file.name);
+        if let Some(problem) = misnamed(&object) {
+            return Err(malformed(problem));
+        }
+        Ok(Self { object, to: file.to.map(|name| name.parse().map_err(malformed)).transpose()? })
     }
 }

@@ -7,6 +7,8 @@ mod budget;
 mod envelope;
 mod format;
 mod freshness;
+mod health;
+mod ignore;
 mod index;
 mod object;
 mod release;
@@ -17,8 +19,13 @@ pub use budget::{deletion_budget, waits_always};
 pub use envelope::{KeyId, PublicKey, Signed, SigningKey, VerifyError};
 pub use format::{DecodeError, Format};
 pub use freshness::{Freshness, SignedFreshness};
-pub use index::{Approval, Index, IndexApp, SignedIndex, Withdrawal};
+pub use health::{HealthRule, health_rule};
+pub use ignore::Ignore;
+pub use index::{Approval, Hold, Index, IndexApp, SignedIndex, TestRequest, Withdrawal};
 pub use object::{OBJECT_LIMIT, ObjectError, decode_object, encode_object};
-pub use release::{Entry, Existing, FEATURE_HOOKS, Heal, Hook, HookDelete, Phase, Policy, Prune, Release, SUPPORTED_FEATURES};
+pub use release::{
+    Apply, Entry, Existing, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_LENIENCE, FEATURE_TESTS, FEATURE_TRANSACTIONAL, Heal,
+    Hook, HookDelete, Phase, Policy, Prune, Release, SUPPORTED_FEATURES,
+};
 pub use root::{Root, RootError, SignedRoot};
 pub use seal::{AppKey, DataKey, SealError};

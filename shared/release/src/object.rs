@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use shared_manifest::{InvalidObject, Object, canonical_json};
-use shared_model::Digest;
+use shared_model::{Digest, ObjectKey};
 
 use crate::{AppKey, SealError};
 
@@ -20,12 +20,7 @@ pub fn encode_object(object: &Object, key: &AppKey) -> Result<(Digest, Vec<u8>),
 }
 
 /// The object in `blob`, which was stored under `digest`. `sealed_with` is the key if the release says that it is sealed.
-pub fn decode_object(
-    expected: &shared_model::ObjectKey,
-    digest: &Digest,
-    blob: &[u8],
-    sealed_with: Option<&AppKey>,
-) -> Result<Object, ObjectError> {
+pub fn decode_object(expected: &ObjectKey, digest: &Digest, blob: &[u8], sealed_with: Option<&AppKey>) -> Result<Object, ObjectError> {
     if Digest::of(blob) != *digest {
         return Err(ObjectError::WrongDigest { object: expected.to_string(), digest: *digest });
     }
@@ -40,6 +35,9 @@ pub fn decode_object(
     let value: Value = serde_json::from_slice(plain).map_err(|_| ObjectError::Malformed { object: expected.to_string(), source: None })?;
     let object =
         Object::from_value(value).map_err(|source| ObjectError::Malformed { object: expected.to_string(), source: Some(source) })?;
+    if object.value()["metadata"]["name"].as_str().is_none_or(str::is_empty) {
+        return Err(ObjectError::Nameless { object: expected.to_string() });
+    }
     if object.key() != *expected {
         return Err(ObjectError::OtherObject { expected: expected.to_string(), found: object.key().to_string() });
     }
@@ -82,7 +80,22 @@ pub enum ObjectError {
         /// What was found.
         found: String,
     },
+    /// The server would choose its name, so that nobody could say what was written.
+    #[error("the stored content of {object} has no name of its own")]
+    Nameless {
+        /// The object.
+        object: String,
+    },
     /// Not to be opened.
     #[error(transparent)]
     Seal(#[from] SealError),
+}
+
+/// Why `key` names no single object: the API server reads names as segments of a path, so that one with a slash would name a subresource or an
+/// object elsewhere, and one that is empty all objects (`apimachinery/pkg/api/validation/path`).
+pub(crate) fn misnamed(key: &ObjectKey) -> Option<String> {
+    let good =
+        |segment: &str| !matches!(segment, "" | "." | "..") && !segment.contains(['/', '%']) && !segment.chars().any(char::is_control);
+    let bad = [Some(key.name.as_str()), key.namespace.as_deref()].into_iter().flatten().find(|segment| !good(segment))?;
+    Some(format!("the {} {:?} names no single object", key.kind, bad.chars().take(80).collect::<String>()))
 }

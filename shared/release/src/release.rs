@@ -3,15 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use shared_expression::HealthExpressions;
+use shared_expression::cel::{Expression, ParseError};
+use shared_expression::jq::JqPath;
 use shared_model::{AppName, Digest, GroupKind, ObjectKey};
 
-use crate::{DecodeError, Format, KeyId};
+use crate::object::misnamed;
+use crate::{DecodeError, Format, HealthRule, Ignore, KeyId};
 
 /// The feature of releases with hooks.
 pub const FEATURE_HOOKS: &str = "hooks";
 
+/// The feature of releases that are applied as a whole or not at all.
+pub const FEATURE_TRANSACTIONAL: &str = "transactional";
+
+/// The feature of releases with objects whose fields are shared, that are never touched, or whose health does not count.
+pub const FEATURE_LENIENCE: &str = "lenience";
+
+/// The feature of releases with tests, which run when the index asks for it.
+pub const FEATURE_TESTS: &str = "tests";
+
+/// The feature of releases that leave fields to others by an expression or by their manager.
+pub const FEATURE_IGNORE: &str = "ignore-expressions";
+
+/// The feature of releases that say themselves how objects of some kinds are.
+pub const FEATURE_HEALTH: &str = "health-expressions";
+
 /// The features that this build's agent understands beyond the format itself. A release that needs another is refused by name.
-pub const SUPPORTED_FEATURES: &[&str] = &[FEATURE_HOOKS];
+pub const SUPPORTED_FEATURES: &[&str] =
+    &[FEATURE_HOOKS, FEATURE_TRANSACTIONAL, FEATURE_LENIENCE, FEATURE_TESTS, FEATURE_IGNORE, FEATURE_HEALTH];
 
 /// When in a rollout an object is applied (Argo CD's phases).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -25,6 +45,15 @@ pub enum Phase {
     PostSync,
     /// When the rollout failed.
     SyncFail,
+    /// In no rollout: when somebody asks for the tests of the release that runs (Helm's `test`).
+    Test,
+}
+
+impl Phase {
+    /// Whether its hooks belong to a rollout that goes well.
+    pub const fn is_of_good_rollout(self) -> bool {
+        matches!(self, Self::PreSync | Self::Sync | Self::PostSync)
+    }
 }
 
 /// When a hook's object is deleted (Argo CD's policies).
@@ -45,6 +74,16 @@ pub struct Hook {
     pub phases: BTreeSet<Phase>,
     /// When it is deleted.
     pub delete: BTreeSet<HookDelete>,
+}
+
+/// What an object that the API server refuses means for the others of its release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Apply {
+    /// It stops what comes after it, and nothing else.
+    #[default]
+    Isolated,
+    /// Nothing is written until the API server has accepted a dry run of everything (Flux's way).
+    Transactional,
 }
 
 /// Whether an object may be deleted when it is withdrawn.
@@ -77,8 +116,12 @@ pub enum Existing {
     /// It is applied.
     #[default]
     Override,
+    /// It is applied, and fields that another tool applied before are left to that tool.
+    Merge,
     /// It is left as it is.
     IfNotPresent,
+    /// It is never touched, and not made either.
+    Ignore,
 }
 
 /// How one object is treated, resolved from app, object annotations and defaults.
@@ -92,8 +135,10 @@ pub struct Policy {
     pub existing: Existing,
     /// Delete and create again when an immutable field changes (opt-in).
     pub recreate: bool,
-    /// JSON pointers (RFC 6901) to fields that are neither compared nor written once the object exists.
-    pub ignore: BTreeSet<String>,
+    /// Its health says nothing about the app's (Argo CD's `ignore-healthcheck`). Later waves wait for it all the same.
+    pub ignore_health: bool,
+    /// Fields that are neither compared nor written once the object exists.
+    pub ignore: BTreeSet<Ignore>,
 }
 
 /// One object of a release.
@@ -124,6 +169,10 @@ pub struct Release {
     pub app: AppName,
     /// Features that a reader must understand.
     pub requires: BTreeSet<String>,
+    /// What a refused object means for the others.
+    pub apply: Apply,
+    /// How objects of kinds are that the app judges itself.
+    pub health: Vec<HealthRule>,
     /// The objects by key.
     pub entries: BTreeMap<ObjectKey, Entry>,
 }
@@ -133,6 +182,16 @@ impl Entry {
     /// `createNamespace`) belongs to nobody: several apps may name it.
     pub fn is_claimed(&self) -> bool {
         !(self.policy.existing == Existing::IfNotPresent && self.policy.prune == Prune::Never)
+    }
+
+    /// Whether it runs in no rollout, and only as a test.
+    pub fn is_only_test(&self) -> bool {
+        self.hook.as_ref().is_some_and(|hook| hook.phases.iter().all(|phase| *phase == Phase::Test))
+    }
+
+    /// Whether it is one of the release's tests.
+    pub fn is_test(&self) -> bool {
+        self.hook.as_ref().is_some_and(|hook| hook.phases.contains(&Phase::Test))
     }
 }
 
@@ -144,8 +203,41 @@ impl Release {
     pub fn new(app: AppName, entries: impl IntoIterator<Item = Entry>) -> Self {
         let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.object.clone(), entry)).collect();
         let hooks = entries.values().any(|entry| entry.hook.is_some() || entry.phase != Phase::Sync);
-        let requires = hooks.then(|| FEATURE_HOOKS.to_owned()).into_iter().collect();
-        Self { app, requires, entries }
+        let lenient = |policy: &Policy| policy.ignore_health || matches!(policy.existing, Existing::Merge | Existing::Ignore);
+        let lenience = entries.values().any(|entry| lenient(&entry.policy));
+        let beyond_pointers = |policy: &Policy| policy.ignore.iter().any(|ignore| !matches!(ignore, Ignore::Pointer(_)));
+        let ignores = entries.values().any(|entry| beyond_pointers(&entry.policy));
+        let features = [
+            (hooks, FEATURE_HOOKS),
+            (lenience, FEATURE_LENIENCE),
+            (entries.values().any(Entry::is_test), FEATURE_TESTS),
+            (ignores, FEATURE_IGNORE),
+        ];
+        let requires = features.into_iter().filter(|(needed, _)| *needed).map(|(_, feature)| feature.to_owned()).collect();
+        Self { app, requires, apply: Apply::default(), health: Vec::new(), entries }
+    }
+
+    /// The same release, applied as `apply` says.
+    pub fn applied(mut self, apply: Apply) -> Self {
+        self.apply = apply;
+        if apply == Apply::Transactional {
+            self.requires.insert(FEATURE_TRANSACTIONAL.to_owned());
+        }
+        self
+    }
+
+    /// The same release, with the app's own rules of health.
+    pub fn judged(mut self, health: Vec<HealthRule>) -> Self {
+        if !health.is_empty() {
+            self.requires.insert(FEATURE_HEALTH.to_owned());
+        }
+        self.health = health;
+        self
+    }
+
+    /// The tests, by object.
+    pub fn tests(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| entry.is_test())
     }
 
     /// The digest and the bytes that are stored and sent.
@@ -169,7 +261,50 @@ struct ReleaseFile {
     app: String,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     requires: BTreeSet<String>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    apply: Apply,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    health: Vec<HealthFile>,
     objects: Vec<EntryFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HealthFile {
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    group: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    current: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_progress: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
+}
+
+impl From<&HealthRule> for HealthFile {
+    fn from(rule: &HealthRule) -> Self {
+        let text = |expression: &Expression| expression.as_str().to_owned();
+        let HealthExpressions { current, in_progress, failed } = &rule.expressions;
+        Self {
+            group: rule.group.clone(),
+            kind: rule.kind.clone(),
+            current: text(current),
+            in_progress: in_progress.as_ref().map(text),
+            failed: failed.as_ref().map(text),
+        }
+    }
+}
+
+impl TryFrom<HealthFile> for HealthRule {
+    type Error = ParseError;
+
+    fn try_from(file: HealthFile) -> Result<Self, ParseError> {
+        let read = |text: String| Expression::parse(&text);
+        let (in_progress, failed) = (file.in_progress.map(read).transpose()?, file.failed.map(read).transpose()?);
+        let expressions = HealthExpressions { current: Expression::parse(&file.current)?, in_progress, failed };
+        Ok(Self { group: file.group, kind: file.kind, expressions })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -198,8 +333,29 @@ struct EntryFile {
     existing: Existing,
     #[serde(default, skip_serializing_if = "is_default")]
     recreate: bool,
+    #[serde(default, rename = "ignoreHealth", skip_serializing_if = "is_default")]
+    ignore_health: bool,
+    /// JSON pointers.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     ignore: BTreeSet<String>,
+    #[serde(default, rename = "ignorePaths", skip_serializing_if = "BTreeSet::is_empty")]
+    ignore_paths: BTreeSet<String>,
+    #[serde(default, rename = "ignoreManagers", skip_serializing_if = "BTreeSet::is_empty")]
+    ignore_managers: BTreeSet<String>,
+}
+
+/// What is ignored, as the three lists of a file.
+fn split_ignored(ignore: &BTreeSet<Ignore>) -> [BTreeSet<String>; 3] {
+    let mut lists = [const { BTreeSet::new() }; 3];
+    for ignore in ignore {
+        let (list, text) = match ignore {
+            Ignore::Pointer(pointer) => (0, pointer.as_str()),
+            Ignore::Path(path) => (1, path.as_str()),
+            Ignore::Manager(manager) => (2, manager.as_str()),
+        };
+        lists[list].insert(text.to_owned());
+    }
+    lists
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -208,24 +364,31 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl From<&Release> for ReleaseFile {
     fn from(release: &Release) -> Self {
-        let objects = release.entries.values().map(|entry| EntryFile {
-            group: entry.object.kind.group.clone(),
-            version: entry.version.clone(),
-            kind: entry.object.kind.kind.clone(),
-            namespace: entry.object.namespace.clone(),
-            name: entry.object.name.clone(),
-            digest: entry.digest.to_string(),
-            sealed: entry.sealed.as_ref().map(ToString::to_string),
-            phase: entry.phase,
-            wave: entry.wave,
-            hook: entry.hook.clone(),
-            prune: entry.policy.prune,
-            heal: entry.policy.heal,
-            existing: entry.policy.existing,
-            recreate: entry.policy.recreate,
-            ignore: entry.policy.ignore.clone(),
+        let objects = release.entries.values().map(|entry| {
+            let [ignore, ignore_paths, ignore_managers] = split_ignored(&entry.policy.ignore);
+            EntryFile {
+                group: entry.object.kind.group.clone(),
+                version: entry.version.clone(),
+                kind: entry.object.kind.kind.clone(),
+                namespace: entry.object.namespace.clone(),
+                name: entry.object.name.clone(),
+                digest: entry.digest.to_string(),
+                sealed: entry.sealed.as_ref().map(ToString::to_string),
+                phase: entry.phase,
+                wave: entry.wave,
+                hook: entry.hook.clone(),
+                prune: entry.policy.prune,
+                heal: entry.policy.heal,
+                existing: entry.policy.existing,
+                recreate: entry.policy.recreate,
+                ignore_health: entry.policy.ignore_health,
+                ignore,
+                ignore_paths,
+                ignore_managers,
+            }
         });
-        Self { app: release.app.to_string(), requires: release.requires.clone(), objects: objects.collect() }
+        let health = release.health.iter().map(HealthFile::from).collect();
+        Self { app: release.app.to_string(), requires: release.requires.clone(), apply: release.apply, health, objects: objects.collect() }
     }
 }
 
@@ -240,8 +403,16 @@ impl TryFrom<ReleaseFile> for Release {
         let mut entries = BTreeMap::new();
         for object in file.objects {
             let key = ObjectKey::new(GroupKind::new(object.group, object.kind), object.namespace.as_deref(), object.name);
+            if let Some(problem) = misnamed(&key) {
+                return Err(malformed(problem));
+            }
             if object.hook.as_ref().is_some_and(|hook| hook.phases.first() != Some(&object.phase)) {
                 return Err(malformed(format!("the hook {key} does not begin with its phase")));
+            }
+            let mut ignore: BTreeSet<Ignore> = object.ignore.into_iter().map(Ignore::Pointer).collect();
+            ignore.extend(object.ignore_managers.into_iter().map(Ignore::Manager));
+            for path in object.ignore_paths {
+                ignore.insert(Ignore::Path(JqPath::parse(&path).map_err(|error| malformed(format!("{key}: {path}: {error}")))?));
             }
             let entry = Entry {
                 object: key.clone(),
@@ -256,7 +427,8 @@ impl TryFrom<ReleaseFile> for Release {
                     heal: object.heal,
                     existing: object.existing,
                     recreate: object.recreate,
-                    ignore: object.ignore,
+                    ignore_health: object.ignore_health,
+                    ignore,
                 },
             };
             if entries.insert(key.clone(), entry).is_some() {
@@ -264,6 +436,8 @@ impl TryFrom<ReleaseFile> for Release {
             }
         }
         let app = file.app.parse().map_err(|error| malformed(format!("{error}")))?;
-        Ok(Self { app, requires: file.requires, entries })
+        let health: Result<Vec<HealthRule>, ParseError> = file.health.into_iter().map(HealthRule::try_from).collect();
+        let health = health.map_err(|error| malformed(format!("a health expression: {error}")))?;
+        Ok(Self { app, requires: file.requires, apply: file.apply, health, entries })
     }
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 use shared_manifest::Object;
 use shared_model::{AppName, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{
-    Approval, DataKey, DecodeError, Entry, FEATURE_HOOKS, Freshness, Hook, HookDelete, Index, IndexApp, ObjectError, Phase, Policy, Prune,
-    Release, Root, RootError, SUPPORTED_FEATURES, SealError, SignedFreshness, SignedIndex, SignedRoot, SigningKey, VerifyError, Withdrawal,
-    decode_object, encode_object,
+    Approval, DataKey, DecodeError, Entry, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_TESTS, Freshness, HealthRule, Hook,
+    HookDelete, Index, IndexApp, ObjectError, Phase, Policy, Prune, Release, Root, RootError, SUPPORTED_FEATURES, SealError,
+    SignedFreshness, SignedIndex, SignedRoot, SigningKey, TestRequest, VerifyError, Withdrawal, decode_object, encode_object, health_rule,
 };
 
 fn app(name: &str) -> AppName {
@@ -33,7 +33,7 @@ fn entry(name: &str) -> Entry {
         phase: Phase::Sync,
         wave: -2,
         hook: None,
-        policy: Policy { prune: Prune::Never, ignore: BTreeSet::from(["/data/x".into()]), ..Policy::default() },
+        policy: Policy { prune: Prune::Never, ignore: BTreeSet::from(["/data/x".parse().expect("a pointer")]), ..Policy::default() },
     }
 }
 
@@ -42,7 +42,9 @@ fn index() -> Index {
         Withdrawal { object: key("ConfigMap", "old"), to: None },
         Withdrawal { object: key("ConfigMap", "moved"), to: Some(app("other")) },
     ]);
-    let mut web = IndexApp { release: Some(Digest::of(b"r")), withdrawals, depends_on: BTreeSet::from([app("base")]), approval: None };
+    let depends_on = BTreeSet::from([app("base")]);
+    let mut web = IndexApp { release: Some(Digest::of(b"r")), withdrawals, depends_on, ..IndexApp::default() };
+    web.test = Some(TestRequest { id: "7f3a".parse().expect("valid"), by: "ann".into(), seconds: 300 });
     web.approval = Some(Approval { of: web.withdrawals_digest(&app("web")), by: "ann".into(), at: Timestamp::UNIX_EPOCH });
     Index {
         cluster: "gpu-a".parse().expect("valid"),
@@ -94,8 +96,35 @@ fn a_release_reads_back_what_it_writes_and_is_refused_by_name_where_hooks_are_no
     let (_, bytes) = hooks.encode();
     assert_eq!(Release::decode(&bytes, &[]), Err(DecodeError::UnknownFeature { feature: FEATURE_HOOKS.into() }));
     assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(hooks));
+    let test = Hook { phases: BTreeSet::from([Phase::Test]), delete: BTreeSet::from([HookDelete::BeforeHookCreation]) };
+    let tests = Release::new(app("web"), [Entry { hook: Some(test), phase: Phase::Test, ..entry("t") }]);
+    let (_, bytes) = tests.encode();
+    assert_eq!(Release::decode(&bytes, &[FEATURE_HOOKS]), Err(DecodeError::UnknownFeature { feature: FEATURE_TESTS.into() }));
+    assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(tests));
     let (_, bytes) = Release::new(app("web"), [late]).encode();
     assert!(matches!(Release::decode(&bytes, SUPPORTED_FEATURES), Err(DecodeError::Malformed { .. })));
+}
+
+#[test]
+fn a_name_that_is_no_single_segment_of_a_path_is_refused_wherever_it_stands() {
+    for (namespace, name) in [
+        ("web", ""),
+        ("web", "api/scale"),
+        ("web", "../../kube-system/configmaps/x"),
+        ("web", ".."),
+        ("a/b", "x"),
+        ("", "x"),
+        ("web", "a%2Fb"),
+    ] {
+        let object = ObjectKey::new(GroupKind::new("", "ConfigMap"), Some(namespace), name);
+        let (_, bytes) = Release::new(app("web"), [Entry { object: object.clone(), ..entry("a") }]).encode();
+        let refused = Release::decode(&bytes, SUPPORTED_FEATURES);
+        assert!(matches!(&refused, Err(DecodeError::Malformed { detail, .. }) if detail.contains("no single object")), "{refused:?}");
+        let mut index = index();
+        let web = index.apps.get_mut(&app("web")).expect("there");
+        web.withdrawals.insert(Withdrawal { object, to: None });
+        assert!(matches!(index.sign(&SigningKey::from_seed([1; 32])).read_own(), Err(DecodeError::Malformed { .. })), "{namespace}/{name}");
+    }
 }
 
 #[test]
@@ -119,6 +148,24 @@ fn an_index_reads_back_what_was_signed_and_only_for_those_who_trust_the_key() {
     assert_eq!(signed.digest(), index().sign(&stranger).digest(), "the digest is of what is said, whoever says it");
     assert!(matches!(signed.verify(&[stranger.public()]), Err(VerifyError::UnknownKey { .. })));
     assert!(matches!(signed.verify(&[]), Err(VerifyError::UnknownKey { .. })));
+}
+
+#[test]
+fn an_index_with_a_service_account_is_not_for_readers_who_would_use_their_own_rights() {
+    let key = SigningKey::from_seed([1; 32]);
+    let text = |index: &Index| String::from_utf8(index.sign(&key).to_bytes()).expect("JSON");
+    assert!(text(&index()).contains("index.v1+json"), "without one, readers of version 1 understand all of it");
+    let mut tenants = index();
+    let account = "team-a:deployer".parse().expect("valid");
+    tenants.apps.get_mut(&app("gone")).expect("there").service_account = Some(account);
+    let written = text(&tenants);
+    assert!(written.contains("index.v2+json"), "{written}");
+    assert_eq!(SignedIndex::from_bytes(written.as_bytes()).expect("readable").verify(&[key.public()]), Ok(tenants));
+    let downgraded = written.replace("index.v2+json", "index.v1+json");
+    let refused = SignedIndex::from_bytes(downgraded.as_bytes()).expect("readable").verify(&[key.public()]);
+    assert!(matches!(refused, Err(VerifyError::BadSignature { .. })), "its version is part of what is signed");
+    let newer = SignedIndex::from_bytes(written.replace("index.v2+json", "index.v3+json").as_bytes());
+    assert_eq!(newer, Err(DecodeError::Newer { format: "capstan.dev/index", version: 3, supported: 2 }));
 }
 
 #[test]
@@ -157,4 +204,27 @@ fn a_root_succeeds_only_the_one_that_it_is_linked_to_and_signed_by() {
     {
         assert!(matches!(wrong.sign(&[&old, &new]).succeed(&first, &digest), Err(RootError::NotSuccessor { .. })));
     }
+}
+
+#[test]
+fn what_is_ignored_and_how_health_is_judged_survive_the_way_and_old_agents_refuse_them_by_name() {
+    let read = |text: &str| shared_expression::cel::Expression::parse(text).expect("an expression");
+    let mut entry = entry("a");
+    entry.policy.ignore = ["/data/x", ".data | select(has(\"a\")) | .a", "manager:tuner"].map(|text| text.parse().expect("a rule")).into();
+    let expressions =
+        shared_expression::HealthExpressions { current: read("data.a == 'b'"), in_progress: None, failed: Some(read("false")) };
+    let rule = |kind: Option<&str>| HealthRule { group: String::new(), kind: kind.map(str::to_owned), expressions: expressions.clone() };
+    let release = Release::new(app("web"), [entry]).judged(vec![rule(None), rule(Some("ConfigMap"))]);
+    let (_, bytes) = release.encode();
+    assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(release.clone()));
+    assert_eq!(release.requires.iter().map(String::as_str).collect::<Vec<_>>(), [FEATURE_HEALTH, FEATURE_IGNORE]);
+    for feature in [FEATURE_HEALTH, FEATURE_IGNORE] {
+        let older: Vec<&str> = SUPPORTED_FEATURES.iter().copied().filter(|known| *known != feature).collect();
+        let refused = Release::decode(&bytes, &older).expect_err("it is not understood");
+        assert_eq!(refused, shared_release::DecodeError::UnknownFeature { feature: feature.to_owned() });
+    }
+    let named = health_rule(&release.health, &GroupKind::new("", "ConfigMap")).expect("there is one");
+    assert_eq!(named.kind.as_deref(), Some("ConfigMap"), "the kind's own goes before the group's");
+    assert!(health_rule(&release.health, &GroupKind::new("", "Secret")).is_some_and(|rule| rule.kind.is_none()));
+    assert!(health_rule(&release.health, &GroupKind::new("apps", "Deployment")).is_none());
 }

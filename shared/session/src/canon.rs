@@ -1,7 +1,7 @@
 //! The bytes that a status digest is taken over: each field with its length or a tag, so that two states never share an encoding. Only the agent
 //! computes these; a hub compares them, so that the form may change with the agent's version.
 
-use shared_model::{AppState, Digest, Drift, FieldChange, ObjectKey, ObjectState, Reason, Timestamp};
+use shared_model::{AppState, AppTest, Digest, Drift, FieldChange, ObjectKey, ObjectState, Reason, Timestamp};
 
 /// Collects the bytes.
 #[derive(Default)]
@@ -74,6 +74,22 @@ impl Canon {
         self.option(drift.healed.as_ref(), Self::time);
     }
 
+    fn test(&mut self, test: &AppTest) {
+        self.text(test.request.as_str());
+        self.digest(&test.release);
+        self.text(test.outcome.as_str());
+        self.option(test.reason.as_ref(), Self::reason);
+        self.time(&test.seen);
+        self.option(test.ended.as_ref(), Self::time);
+        self.list(&test.results, |canon, result| {
+            canon.key(&result.object);
+            canon.text(result.outcome.as_str());
+            canon.option(result.message.as_ref(), |canon, message| canon.text(message));
+            canon.option(result.began.as_ref(), Self::time);
+            canon.option(result.ended.as_ref(), Self::time);
+        });
+    }
+
     pub(crate) fn app(&mut self, state: &AppState) {
         self.option(state.wanted.as_ref(), Self::digest);
         self.option(state.applied.as_ref(), Self::digest);
@@ -84,5 +100,6 @@ impl Canon {
         self.list(&state.drift, Self::drift);
         self.list(&state.awaiting_approval, Self::key);
         self.list(&state.withdrawn, Self::key);
+        self.option(state.test.as_ref(), Self::test);
     }
 }

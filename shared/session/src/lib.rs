@@ -14,6 +14,7 @@ mod interactive;
 mod keys;
 mod message;
 mod moment;
+mod nodes;
 mod status;
 mod version;
 
@@ -22,13 +23,17 @@ pub use backoff::{RECONNECT_CAP, RECONNECT_FIRST, directed_delay, reconnect_dela
 pub use clone_watch::{CLONE_WINDOW, CloneSuspicion, CloneWatch};
 pub use document::{FreshnessDocument, IndexDocument, RootDocument};
 pub use hub::{HELLO_PATIENCE, Heard, HubConfig, HubInput, HubOutput, HubSession, RESEND_AFTER, StatusChange, Target};
-pub use interactive::{Answer, AnswerError, DIFF_OBJECT_LIMIT, ObjectDiff, Question};
+pub use interactive::{
+    Answer, AnswerError, CONTAINER_LIMIT, DIFF_OBJECT_LIMIT, EVENT_LIMIT, Event, LIVE_OBJECT_LIMIT, LOG_CHUNK_LIMIT, LOG_LIMIT,
+    LOG_LONGEST, LOGS_AT_ONCE, LogQuestion, ObjectDiff, ObjectQuery, PodFacts, Question, TREE_LIMIT, TreeNode, UNSEEN_LIMIT,
+};
 pub use keys::{AppKey, KEY_LIMIT, KeySet, KeySetError, Secret};
 pub use message::{
     AgentMessage, BootId, Goodbye, GoodbyeReason, HEARTBEAT, Heartbeat, Held, Hello, HubMessage, MISSED_HEARTBEATS, StatusAck,
     StatusUpdate, Verdict, Welcome,
 };
 pub use moment::Moment;
+pub use nodes::{DEVICE_LIMIT, Device, NODE_GROUP_LIMIT, NodeFacts, NodeGroup, Nodes};
 pub use status::{
     API_VERSION_LIMIT, APP_LIMIT, AppReport, ClusterFacts, FACT_LIMIT, OBJECT_NAME_LIMIT, STATUS_CHUNK, Status, StatusIndex, TEXT_LIMIT,
     VALUE_LIMIT, WAITING_LIMIT,

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use shared_model::{AppName, AppState, Digest, Drift, FieldChange, ObjectKey, Reason};
+use shared_model::{AppName, AppState, AppTest, Digest, Drift, FieldChange, ObjectKey, Reason};
 
 use crate::canon::Canon;
+use crate::nodes::Nodes;
 
 /// The most apps in one report: five times the 1,000 apps that a cluster is built for. Their digests take 5,000 × (63 + 32) bytes < 0.5 MiB.
 pub const APP_LIMIT: usize = 5_000;
@@ -23,7 +24,7 @@ pub const API_VERSION_LIMIT: usize = 2_000;
 /// The most labels in a cluster's facts.
 pub const FACT_LIMIT: usize = 128;
 /// Apps are reported together until their states have this many bytes. One app has at most 20 drifts × 32 fields × about 1.6 KB + 50 × 2 KB +
-/// 1,000 × 1 KB ≈ 2.2 MB, so that a chunk with one app too many still fits a message of 4 MiB.
+/// 1,000 × 1 KB + 100 tests × 2 KB ≈ 2.4 MB, so that a chunk with one app too many still fits a message of 4 MiB.
 pub const STATUS_CHUNK: usize = 512 * 1024;
 
 /// Facts about a cluster that its agent claims. They may narrow where apps go, never widen.
@@ -33,8 +34,10 @@ pub struct ClusterFacts {
     pub kubernetes: String,
     /// Every group and version that is served: `apps/v1`, `v1`.
     pub api_versions: BTreeSet<String>,
-    /// Other facts by name: node count, GPU product.
+    /// What the agent says of itself, by name: what does not work, and why.
     pub labels: BTreeMap<String, String>,
+    /// Its nodes and devices.
+    pub nodes: Nodes,
 }
 
 impl ClusterFacts {
@@ -43,10 +46,12 @@ impl ClusterFacts {
         canon.text(&self.kubernetes);
         canon.count(self.api_versions.len());
         self.api_versions.iter().for_each(|version| canon.text(version));
+        canon.count(self.labels.len());
         for (name, value) in &self.labels {
             canon.text(name);
             canon.text(value);
         }
+        self.nodes.encode(&mut canon);
         canon.0
     }
 
@@ -56,6 +61,7 @@ impl ClusterFacts {
             self.api_versions.into_iter().filter(|version| version.len() <= OBJECT_NAME_LIMIT).take(API_VERSION_LIMIT).collect();
         let fits = |(name, value): &(String, String)| name.len() <= OBJECT_NAME_LIMIT && value.len() <= OBJECT_NAME_LIMIT;
         self.labels = self.labels.into_iter().filter(fits).take(FACT_LIMIT).collect();
+        self.nodes = self.nodes.cut();
         self
     }
 }
@@ -120,6 +126,14 @@ impl Status {
         Self { facts: Arc::new(facts), apps, index }
     }
 
+    /// The same status with other facts. Work is proportional to these, not to the apps.
+    pub fn with_facts(mut self, facts: ClusterFacts) -> Self {
+        let facts = facts.cut();
+        self.index.facts = Some(Digest::of(&facts.encode()));
+        self.facts = Arc::new(facts);
+        self
+    }
+
     /// The same status with one app reported anew, or withdrawn with `None`. Work is proportional to that app.
     pub fn with(mut self, name: AppName, state: Option<AppState>) -> Self {
         match state {
@@ -177,6 +191,12 @@ fn cut_app(mut state: AppState) -> AppState {
         keys.retain(names_fit);
         keys.truncate(WAITING_LIMIT);
     }
+    if let Some(test) = &mut state.test {
+        test.reason = test.reason.take().map(cut_reason);
+        test.results.retain(|result| names_fit(&result.object));
+        test.results.truncate(AppTest::RESULT_LIMIT);
+        test.results.iter_mut().filter_map(|result| result.message.as_mut()).for_each(|message| cut(message, TEXT_LIMIT));
+    }
     state
 }
 
@@ -201,7 +221,8 @@ pub(crate) fn cut_field(field: &mut FieldChange) {
     }
 }
 
-fn cut(text: &mut String, limit: usize) {
+/// Cuts a text to `limit` bytes and marks that.
+pub(crate) fn cut(text: &mut String, limit: usize) {
     if text.len() > limit {
         // The mark takes three bytes.
         text.truncate(text.floor_char_boundary(limit - '…'.len_utf8()));
@@ -225,6 +246,7 @@ mod tests {
             drift: vec![],
             awaiting_approval: vec![],
             withdrawn: vec![],
+            test: None,
         }
     }
 

@@ -118,6 +118,7 @@ fn app_state(objects: u32) -> AppState {
         drift: vec![],
         awaiting_approval: vec![],
         withdrawn: vec![],
+        test: None,
     }
 }
 

@@ -1,20 +1,20 @@
 //! What the tests stand on: a namespace of a real control plane, agents in it, and a hub played by a signing key.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent_agentd::{Guardrail, Intake, Running, Seat, Status, start};
-use agent_cluster::Cluster;
+use agent_agentd::{FaultPoints, Guardrail, Intake, Running, Seat, Status, start_watched};
+use agent_cluster::{Cluster, ClusterConfig};
 use anyhow::{Context as _, bail};
 use e2e_cluster::ControlPlane;
+use e2e_situations::{Publication, PublishedApp, PublishedObject, TestHub};
 use serde_json::{Value, json};
 use shared_manifest::{Object, YamlBudget, YamlMode, parse_yaml};
-use shared_model::{AppName, AppState, Clock, ClusterUid, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
-use shared_release::{
-    Approval, DataKey, Entry, Freshness, Hook, Index, IndexApp, Policy, Release, Root, SigningKey, Withdrawal, encode_object,
-};
+use shared_model::{AppState, Clock, ClusterUid, Digest, GroupKind, ObjectKey, ServiceAccount, Timestamp};
+use shared_release::{Existing, HealthRule, Hook, Policy, Prune, TestRequest, Withdrawal};
 
 /// Long enough for a busy machine; a test that works never waits for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,7 +56,7 @@ impl<'a> Bench<'a> {
     }
 
     pub(crate) async fn start_agent(&self) -> anyhow::Result<TestAgent> {
-        self.start_on(self.disk.path().join("ledger")).await
+        self.start_on(self.ledger()).await
     }
 
     pub(crate) async fn start_agent_with_empty_disk(&self) -> anyhow::Result<TestAgent> {
@@ -65,23 +65,41 @@ impl<'a> Bench<'a> {
     }
 
     async fn start_on(&self, ledger: std::path::PathBuf) -> anyhow::Result<TestAgent> {
-        let client = self.plane.client_for(&self.user, &["system:masters"]).await?;
-        let clock = Clock::new(Timestamp::now);
-        let instance = format!("{}-{}", self.user, self.sequence.fetch_add(1, Ordering::Relaxed));
+        let kubeconfig = self.plane.kubeconfig_for(&self.user, &["system:masters"])?;
+        self.start_in(Cluster::connect(&ClusterConfig { kubeconfig: Some(kubeconfig) }).await?, &ledger).await
+    }
+
+    /// Starts an agent that reaches the cluster in another way.
+    pub(crate) async fn start_agent_through(&self, cluster: Cluster) -> anyhow::Result<TestAgent> {
+        self.start_in(cluster, &self.ledger()).await
+    }
+
+    async fn start_in(&self, cluster: Cluster, ledger: &Path) -> anyhow::Result<TestAgent> {
         let seat = Seat {
-            cluster: Cluster::with_client(client),
+            cluster,
             name: "test".parse()?,
             uid: self.uid.clone(),
-            ledger: &ledger,
+            ledger,
             namespace: &self.agent_namespace,
-            instance,
+            instance: format!("{}-{}", self.user, self.sequence.fetch_add(1, Ordering::Relaxed)),
             guardrail: self.guardrail.clone(),
         };
-        let running = start(seat, clock).await?;
-        let hub = SigningKey::from_seed([3; 32]);
-        let root = Root { version: 1, epoch: Epoch(1), keys: vec![hub.public()], authorities: Vec::new(), previous: None };
-        running.intake.offer_root(&root.sign(&[&hub])).map_err(|reason| anyhow::anyhow!("{reason}"))?;
-        Ok(TestAgent { running, hub, uid: self.uid.clone(), sequence: self.sequence.clone(), data_key: DataKey::from_bytes([5; 32]) })
+        TestAgent::sit(seat, FaultPoints::default(), self.sequence.clone()).await
+    }
+
+    /// The directory of the ledger.
+    pub(crate) fn ledger(&self) -> PathBuf {
+        self.disk.path().join("ledger")
+    }
+
+    /// The user that the agent is.
+    pub(crate) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The control plane.
+    pub(crate) fn plane(&self) -> &ControlPlane {
+        self.plane
     }
 
     pub(crate) async fn kubectl(&self, args: &[&str]) -> anyhow::Result<String> {
@@ -144,51 +162,69 @@ type Apps<'a> = &'a [(&'a str, Vec<Value>)];
 
 pub(crate) struct TestAgent {
     running: Running,
-    hub: SigningKey,
-    uid: ClusterUid,
-    sequence: Arc<AtomicU64>,
-    data_key: DataKey,
+    hub: TestHub,
+    /// Whose rights apps are written with, by their names; the agent's own for all others.
+    pub(crate) runs_as: BTreeMap<String, ServiceAccount>,
+    /// The tests that every app is asked to run.
+    request: Mutex<Option<TestRequest>>,
+    /// How all apps judge objects themselves.
+    pub(crate) judged: Vec<HealthRule>,
 }
 
 impl TestAgent {
+    /// Starts an agent with somebody at its fault points.
+    pub(crate) async fn sit(seat: Seat<'_>, points: FaultPoints, sequence: Arc<AtomicU64>) -> anyhow::Result<Self> {
+        let hub = TestHub::numbering(seat.uid.clone(), sequence);
+        let running = start_watched(seat, Clock::new(Timestamp::now), points).await?;
+        hub.introduce_to(&running.intake)?;
+        Ok(Self { running, hub, runs_as: BTreeMap::new(), request: Mutex::default(), judged: Vec::new() })
+    }
+
     pub(crate) async fn stop(self) {
         self.running.stop().await;
     }
 
     pub(crate) fn publish(&self, apps: Apps<'_>) -> anyhow::Result<()> {
-        self.offer(apps, &[], None, false, true)?;
-        self.confirm()
+        self.hub.publish(self.intake(), &self.publication(apps, &[], None, false)?)
+    }
+
+    /// Publishes with a request to run the tests of the apps, or without one.
+    pub(crate) fn publish_testing(&self, apps: Apps<'_>, request: Option<&str>) -> anyhow::Result<()> {
+        let request = request.map(|id| Ok::<_, anyhow::Error>(TestRequest { id: id.parse()?, by: "tester".into(), seconds: 300 }));
+        *self.request.lock().expect("not poisoned") = request.transpose()?;
+        self.publish(apps)
     }
 
     pub(crate) fn publish_withdrawing(&self, apps: Apps<'_>, withdrawn: &[(&str, &[&str])], approved: bool) -> anyhow::Result<()> {
-        self.offer(apps, withdrawn, None, approved, true)?;
-        self.confirm()
+        self.hub.publish(self.intake(), &self.publication(apps, withdrawn, None, approved)?)
     }
 
     /// Publishes an index whose content never comes: the hub is gone right after it was judged.
     pub(crate) fn publish_without_content(&self, apps: Apps<'_>) -> anyhow::Result<()> {
-        self.offer(apps, &[], None, false, false)?;
-        self.confirm()
+        self.hub.publish_without_content(self.intake(), &self.publication(apps, &[], None, false)?)
     }
 
     pub(crate) fn publish_unconfirmed(&self, apps: Apps<'_>, withdrawn: &[(&str, &[&str])]) -> anyhow::Result<()> {
-        self.offer(apps, withdrawn, None, false, true)
+        self.hub.publish_unconfirmed(self.intake(), &self.publication(apps, withdrawn, None, false)?)
     }
 
     pub(crate) fn publish_handing_over(&self, apps: Apps<'_>, from: &str, object: &str, to: &str) -> anyhow::Result<()> {
-        self.offer(apps, &[(from, &[object])], Some(to), false, true)?;
-        self.confirm()
+        self.hub.publish(self.intake(), &self.publication(apps, &[(from, &[object])], Some(to), false)?)
     }
 
     /// Says that the index in force is still wanted.
     pub(crate) fn confirm(&self) -> anyhow::Result<()> {
-        let held = self.intake().held().context("no index is held")?;
-        let statement = Freshness { uid: self.uid.clone(), index: held, at: Timestamp::now() };
-        self.intake().confirm(&statement.sign(&self.hub), Timestamp::now()).map_err(|reason| anyhow::anyhow!("{reason}"))
+        self.hub.confirm(self.intake())
+    }
+
+    /// Publishes as the hub does that sends the same again after a restart, with its word that it still wants this.
+    pub(crate) fn publish_again(&self, sequence: u64, apps: Apps<'_>, withdrawn: &[(&str, &[&str])]) -> anyhow::Result<()> {
+        self.hub.publish_at_sequence(self.intake(), sequence, &self.publication(apps, withdrawn, None, false)?)?;
+        self.confirm()
     }
 
     pub(crate) fn publish_at_sequence(&self, sequence: u64, apps: Apps<'_>) -> anyhow::Result<()> {
-        self.offer_at(sequence, apps, &[], None, false, true)
+        self.hub.publish_at_sequence(self.intake(), sequence, &self.publication(apps, &[], None, false)?)
     }
 
     /// The newest accepted index.
@@ -196,65 +232,27 @@ impl TestAgent {
         self.intake().held()
     }
 
-    fn offer(&self, apps: Apps<'_>, withdrawn: &[(&str, &[&str])], to: Option<&str>, approved: bool, deliver: bool) -> anyhow::Result<()> {
-        self.offer_at(self.sequence.fetch_add(1, Ordering::Relaxed) + 1, apps, withdrawn, to, approved, deliver)
-    }
-
-    fn offer_at(
-        &self,
-        sequence: u64,
-        apps: Apps<'_>,
-        withdrawn: &[(&str, &[&str])],
-        to: Option<&str>,
-        approved: bool,
-        deliver: bool,
-    ) -> anyhow::Result<()> {
-        let mut index = Index {
-            cluster: "test".parse()?,
-            uid: self.uid.clone(),
-            generation: Generation::new(1, sequence),
-            parent: None,
-            apps: BTreeMap::new(),
-        };
-        let mut contents = BTreeMap::new();
-        let mut keys = BTreeMap::new();
+    fn publication(&self, apps: Apps<'_>, withdrawn: &[(&str, &[&str])], to: Option<&str>, approved: bool) -> anyhow::Result<Publication> {
+        let mut publication = Publication::new();
         for (name, objects) in apps {
-            let app: AppName = name.parse()?;
-            let key = self.data_key.app_key(&app);
-            let release = release(&app, objects, &key, &mut contents)?;
-            let (digest, bytes) = release.encode();
-            contents.insert(digest, bytes);
-            let namespace = objects[0]["metadata"]["namespace"].as_str().map(str::to_owned);
-            let names: Vec<&str> = withdrawn.iter().filter(|(of, _)| of == name).flat_map(|(_, names)| names.iter().copied()).collect();
-            let withdrawals: BTreeSet<Withdrawal> = names
-                .into_iter()
-                .map(|object| Withdrawal {
-                    object: ObjectKey::new(GroupKind::new("", "ConfigMap"), namespace.as_deref(), object),
-                    to: to.map(|to| to.parse().expect("valid")),
-                })
-                .collect();
-            let mut content = IndexApp { release: Some(digest), withdrawals, ..IndexApp::default() };
-            if approved {
-                content.approval = Some(Approval { of: content.withdrawals_digest(&app), by: "tester".into(), at: Timestamp::now() });
-            }
-            keys.insert(app.clone(), key);
-            index.apps.insert(app, content);
+            let namespace = objects[0]["metadata"]["namespace"].as_str();
+            let names = withdrawn.iter().filter(|(of, _)| of == name).flat_map(|(_, names)| names.iter().copied());
+            let withdrawals = names.map(|object| Withdrawal {
+                object: ObjectKey::new(GroupKind::new("", "ConfigMap"), namespace, object),
+                to: to.map(|to| to.parse().expect("valid")),
+            });
+            let app = PublishedApp {
+                objects: Some(objects.iter().map(published).collect::<anyhow::Result<_>>()?),
+                withdrawals: withdrawals.collect(),
+                approved,
+                service_account: self.runs_as.get(*name).cloned(),
+                test: self.request.lock().expect("not poisoned").clone(),
+                judged: self.judged.clone(),
+                ..PublishedApp::default()
+            };
+            publication.insert(name.parse()?, app);
         }
-        let refused = |reason| anyhow::anyhow!("{reason}");
-        self.intake().set_keys(keys).map_err(refused)?;
-        let signed = index.sign(&self.hub);
-        self.intake().offer_index(&signed).map_err(refused)?;
-        if !deliver {
-            return Ok(());
-        }
-        loop {
-            let missing = self.intake().missing(256);
-            if missing.is_empty() {
-                return Ok(());
-            }
-            let found: Option<Vec<_>> = missing.iter().map(|digest| Some((*digest, contents.get(digest)?.clone()))).collect();
-            self.intake().store(&found.context("something is missing that the hub does not have")?).map_err(refused)?;
-        }
+        Ok(publication)
     }
 
     fn intake(&self) -> &Intake {
@@ -271,6 +269,11 @@ impl TestAgent {
         Ok(by_name(&status))
     }
 
+    /// How the apps stand now.
+    pub(crate) fn states(&self) -> BTreeMap<String, AppState> {
+        self.running.status.borrow().apps.iter().map(|(name, state)| (name.to_string(), state.clone())).collect()
+    }
+
     pub(crate) async fn wait_status(&self, good: impl Fn(&Status) -> bool) -> anyhow::Result<Status> {
         let mut status = self.running.status.clone();
         match tokio::time::timeout(PATIENCE, status.wait_for(|status| good(status))).await {
@@ -280,30 +283,18 @@ impl TestAgent {
     }
 }
 
-fn release(
-    app: &AppName,
-    objects: &[Value],
-    key: &shared_release::AppKey,
-    contents: &mut BTreeMap<Digest, Vec<u8>>,
-) -> anyhow::Result<Release> {
-    let mut entries = Vec::new();
-    for value in objects {
-        let object = Object::from_value(value.clone())?;
-        let (digest, blob) = encode_object(&object, key)?;
-        contents.insert(digest, blob);
-        let hook = object.annotation("test/hook").map(hook).transpose()?;
-        entries.push(Entry {
-            object: object.key(),
-            version: object.api_version().rsplit('/').next().unwrap_or_default().to_owned(),
-            digest,
-            sealed: object.is_secret().then(|| key.id().clone()),
-            phase: hook.as_ref().and_then(|hook| hook.phases.first().copied()).unwrap_or_default(),
-            wave: object.annotation("test/wave").and_then(|wave| wave.parse().ok()).unwrap_or(0),
-            hook,
-            policy: Policy::default(),
-        });
-    }
-    Ok(Release::new(app.clone(), entries))
+/// What the annotations of a test ask for.
+fn published(value: &Value) -> anyhow::Result<PublishedObject> {
+    let object = Object::from_value(value.clone())?;
+    Ok(PublishedObject {
+        manifest: value.clone(),
+        wave: object.annotation("test/wave").and_then(|wave| wave.parse().ok()).unwrap_or(0),
+        hook: object.annotation("test/hook").map(hook).transpose()?,
+        policy: match object.annotation("test/if-not-present") {
+            Some(_) => Policy { existing: Existing::IfNotPresent, prune: Prune::Never, ..Policy::default() },
+            None => Policy { recreate: object.annotation("test/recreate").is_some(), ..Policy::default() },
+        },
+    })
 }
 
 /// `PreSync+BeforeHookCreation`: a phase and when the object is deleted.

@@ -176,6 +176,13 @@ fn others() -> Script {
     script("an agent and others", &[], steps)
 }
 
+/// How an agent finds out what its cluster consists of. No script makes nodes.
+fn nodes() -> Script {
+    let on_a_node = "spec.nodeName%3Dnobody,status.phase!%3DSucceeded,status.phase!%3DFailed";
+    let steps = vec![get("/api/v1/nodes?limit=50"), get(format!("/api/v1/pods?limit=100&resourceVersion=0&fieldSelector={on_a_node}"))];
+    script("an agent and its cluster's nodes", &[], steps)
+}
+
 pub(super) fn all() -> Vec<Script> {
-    kinds().into_iter().map(keeps).chain([a_definition(), others()]).collect()
+    kinds().into_iter().map(keeps).chain([a_definition(), others(), nodes()]).collect()
 }

@@ -56,6 +56,15 @@ fn map(data: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": data})
 }
 
+/// A Deployment with a variable.
+fn with_token(source: &Value) -> Value {
+    let mut variable = json!({"name": "TOKEN"});
+    variable.as_object_mut().into_iter().for_each(|fields| fields.extend(source.as_object().cloned().unwrap_or_default()));
+    let mut object = deployment("i:1", json!({}));
+    object["spec"]["template"]["spec"]["containers"][0]["env"] = json!([variable]);
+    object
+}
+
 fn deployment(image: &str, extra: Value) -> Value {
     let mut d = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "labels": {"app": "d"}},
         "spec": {"selector": {"matchLabels": {"app": "d"}}, "template": {"metadata": {"labels": {"app": "d"}},
@@ -485,6 +494,27 @@ pub(crate) fn all() -> Vec<Script> {
                     "one",
                     false,
                     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "Bad"}}),
+                ),
+            ],
+        ),
+        script(
+            "fields that exclude each other",
+            &[],
+            vec![
+                apply(DEPLOYMENTS, "d", "one", true, deployment("i:1", json!({}))),
+                apply(DEPLOYMENTS, "d", "one", true, deployment("i:1", json!({"strategy": {"type": "Recreate"}}))),
+                apply(DEPLOYMENTS, "d", "one", true, deployment("i:1", json!({"strategy": {"type": "Recreate", "rollingUpdate": null}}))),
+                apply(DEPLOYMENTS, "d", "one", true, deployment("i:1", json!({"strategy": {"type": "RollingUpdate"}}))),
+                delete(format!("{DEPLOYMENTS}/d")),
+                step("POST", format!("{DEPLOYMENTS}?fieldManager=kubectl-client-side-apply"), JSON, with_token(&json!({"value": "plain"}))),
+                apply(DEPLOYMENTS, "d", "one", true, with_token(&json!({"valueFrom": {"secretKeyRef": {"name": "s", "key": "a"}}}))),
+                apply(
+                    "/apis/apps/v1/namespaces/{ns}/statefulsets",
+                    "mounts",
+                    "one",
+                    false,
+                    json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "mounts"}, "spec": {"serviceName": "s", "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}},
+                "volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}}),
                 ),
             ],
         ),

@@ -275,6 +275,7 @@ mod tests {
         AuditEvent {
             verb: verb.to_owned(),
             user: "agent".to_owned(),
+            acts_as: None,
             uri: format!("/{resource}/{name}"),
             group: Some(String::new()),
             resource: Some(resource.to_owned()),

@@ -28,7 +28,7 @@ pub(crate) async fn run(
     // What is not known is not equal.
     let differs = diffs.iter().any(|diff| !diff.changes.is_empty() || diff.sync != SyncWord::Synced);
     match format {
-        Format::Table if !diffs.is_empty() => console.print(&folded(app, &diffs))?,
+        Format::Table | Format::Wide if !diffs.is_empty() => console.print(&folded(app, &diffs))?,
         _ => print_list(console, format, diffs, "the app runs in no cluster", |_| Rows { headings: &[], cells: vec![] })?,
     }
     Ok(if differs { Exit::Differs } else { Exit::Ok })

@@ -3,12 +3,17 @@
 mod approve;
 pub(crate) mod build;
 mod cluster;
+mod describe;
 mod diff;
 mod get;
+mod hold;
+mod live;
+mod logs;
 mod refresh;
 mod render;
 mod status;
 pub(crate) mod template;
+mod test;
 
 use std::io::Read;
 use std::path::Path;
@@ -30,13 +35,22 @@ pub(crate) async fn run(args: Capstan, console: &mut Console<'_>) -> Result<Exit
         Verb::Cluster(verb) => cluster::run(&connect(&hub)?, verb, output, console).await,
         Verb::Get(what) => get::run(&connect(&hub)?, what, output, console).await,
         Verb::Status(args) => status::run(&connect(&hub)?, args, output, console).await,
-        Verb::Diff { app, cluster } => diff::run(&connect(&hub)?, &app, cluster.as_ref(), output, console).await,
+        Verb::Diff { app, cluster: Some(cluster), live: true } => live::diff(&connect(&hub)?, &app, &cluster, output, console).await,
+        Verb::Diff { app, cluster, live: _ } => diff::run(&connect(&hub)?, &app, cluster.as_ref(), output, console).await,
+        Verb::Describe(what) => describe::run(&connect(&hub)?, what, output, console).await,
+        Verb::Tree(args) => live::tree(&connect(&hub)?, args, output, console).await,
+        Verb::Live(args) => live::object(&connect(&hub)?, args, output, console).await,
+        Verb::Events(args) => live::events(&connect(&hub)?, args, output, console).await,
+        Verb::Logs(args) => logs::run(&connect(&hub)?, args, console).await,
         Verb::Refresh(args) => refresh::run(&connect(&hub)?, args, output, console).await,
         Verb::Build { .. } => Err(Failure::usage("`build` takes no flag before its name", "write `capstan build DIR`; it asks no hub")),
         Verb::Template { .. } => {
             Err(Failure::usage("`template` takes no flag before its name", "write `capstan template NAME CHART`; it asks no hub"))
         }
         Verb::Render(args) => render::run(&args, output, console),
+        Verb::Test(args) => test::run(&connect(&hub)?, args, output, console).await,
+        Verb::Hold(args) => hold::hold(&connect(&hub)?, args, output, console).await,
+        Verb::Resume(args) => hold::resume(&connect(&hub)?, args, console).await,
         Verb::Approve(args) => approve::run(&connect(&hub)?, args, output, console).await,
     }
 }

@@ -163,7 +163,7 @@ fn refuse_two_owners(offline: &mut Offline) {
 fn printed(format: Format, objects: &[(AppName, Object)]) -> Result<String, Failure> {
     let values = objects.iter().map(|(_, object)| object.value());
     match format {
-        Format::Table | Format::Yaml => Ok(shared_manifest::to_yaml_documents(values)),
+        Format::Table | Format::Wide | Format::Yaml => Ok(shared_manifest::to_yaml_documents(values)),
         Format::Json => document(format, &json!({"apiVersion": "v1", "kind": "List", "items": values.collect::<Vec<&Value>>()})),
         Format::Name => Ok(objects.iter().map(|(_, object)| format!("{}\n", kubectl_name(&object.key()))).collect()),
     }

@@ -17,7 +17,7 @@ pub(crate) async fn run(client: &Client, args: StatusArgs, format: Format, conso
     if rows.is_empty() {
         refuse_unknown_names(client, &filter).await?;
     }
-    let with_details = filter.app.is_some() && format == Format::Table;
+    let with_details = filter.app.is_some() && matches!(format, Format::Table | Format::Wide);
     let exit = if exit_code && !rows.iter().all(is_as_wanted) { Exit::Differs } else { Exit::Ok };
     let details: String = if with_details { rows.iter().map(tables::details).collect() } else { String::new() };
     print_list(console, format, rows, "no app in any cluster is as asked for", tables::status)?;

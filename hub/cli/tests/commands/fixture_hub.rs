@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hub_api::{
-    AppView, ApprovalView, ClusterState, ClusterView, DiffView, EnrolmentView, Named, PendingApproval, ProblemView, RegionView, SecretText,
-    SourceView, StatusFilter, StatusView,
+    AppView, ApprovalView, ClusterState, ClusterView, DiffView, EnrolmentView, HoldView, Named, PendingApproval, ProblemView, RegionView,
+    SecretText, SourceView, StatusFilter, StatusView, TestView,
 };
-use hub_web::{Actor, Answer, Approval, ClusterAddition, Hub, HubError, StatusPage};
+use hub_web::{Actor, Answer, Approval, ClusterAddition, HoldWish, Hub, HubError, StatusPage, TestWish};
 use serde::Deserialize;
 use shared_model::{AppName, ClusterName, ClusterUid, SourceName};
 
@@ -37,12 +37,47 @@ fn find<T: Named + Clone>(items: &[T], what: &'static str, name: &str) -> Result
     found.ok_or_else(|| HubError::NotFound { what, name: name.to_owned() })
 }
 
+fn hold(app: &str, cluster: Option<&str>, by: &str, reason: &str, ends_in_seconds: u64) -> HoldView {
+    HoldView {
+        app: app.to_owned(),
+        cluster: cluster.map(str::to_owned),
+        by: by.to_owned(),
+        reason: reason.to_owned(),
+        until: "2026-01-01T00:00:00Z".to_owned(),
+        ends_in_seconds,
+    }
+}
+
 impl FixtureHub {
     fn held(&self) -> impl Iterator<Item = &PendingApproval> {
         let rows = self.status.iter().flat_map(|row| row.awaiting_approval.iter().chain(&row.held_changes));
         let clusters = self.clusters.iter().flat_map(|cluster| &cluster.held_changes);
         rows.chain(clusters).chain(self.apps.iter().flat_map(|app| &app.held_changes))
     }
+}
+
+/// Tests of an app in two clusters, or one: `web` passes, `llm-gateway` fails in gpu-a.
+fn tests_of(app: &str, cluster: Option<&ClusterName>, ended: bool) -> Vec<TestView> {
+    let fails = |at: &str| app == "llm-gateway" && at == "gpu-a";
+    let outcome = |at: &str| match (ended, fails(at)) {
+        (false, _) => "Running",
+        (true, true) => "Failed",
+        (true, false) => "Succeeded",
+    };
+    let view = |at: &str| {
+        let reason = serde_json::json!({"severity": "Error", "code": "TestFailed", "message": "Pod web/smoke failed: exit code 3"});
+        let mut view = serde_json::json!({
+            "app": app, "cluster": at, "outcome": outcome(at), "request": "7f3a", "seen": "2026-01-01T00:00:00Z",
+            "tests": [{"object": {"kind": "Pod", "namespace": "web", "name": "smoke"}, "outcome": outcome(at), "began": "2026-01-01T00:00:01Z"}],
+        });
+        if ended && fails(at) {
+            view["reason"] = reason;
+            view["tests"][0]["message"] = "exit code 3".into();
+        }
+        serde_json::from_value(view).expect("a view")
+    };
+    let places = ["gpu-a", "web-b"].into_iter().filter(|at| cluster.is_none_or(|cluster| cluster.as_str() == *at));
+    places.map(view).collect()
 }
 
 impl Hub for FixtureHub {
@@ -115,6 +150,34 @@ impl Hub for FixtureHub {
     fn remove_cluster(&self, _: Actor, name: ClusterName) -> Answer<'_, ClusterView> {
         let revoked = |cluster| ClusterView { state: ClusterState::Revoked, ..cluster };
         answer(find(&self.clusters, "cluster", name.as_str()).map(revoked))
+    }
+    fn tests(&self, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, Vec<TestView>> {
+        let ended = self.looks.fetch_add(1, Ordering::Relaxed) + 1 >= LOOKS_UNTIL_PUBLISHED;
+        answer(Ok(tests_of(app.as_str(), cluster.as_ref(), ended)))
+    }
+    fn request_tests(&self, _: Actor, wish: TestWish) -> Answer<'_, Vec<TestView>> {
+        answer(match wish.app.as_str() {
+            "quiet" => Err(HubError::Refused {
+                code: "NoTests",
+                message: "app quiet has no tests in any of its clusters".to_owned(),
+                hint: Some("a chart's tests are in its templates/tests".to_owned()),
+            }),
+            app => Ok(tests_of(app, wish.cluster.as_ref(), false)),
+        })
+    }
+    fn holds(&self) -> Answer<'_, Vec<HoldView>> {
+        answer(Ok(vec![hold("web", Some("gpu-a"), "ada", "INC-7: a look at the cache", 5_400)]))
+    }
+    fn hold(&self, actor: Actor, wish: HoldWish) -> Answer<'_, HoldView> {
+        let cluster = wish.cluster.as_ref().map(ClusterName::as_str);
+        answer(Ok(hold(wish.app.as_str(), cluster, &actor.name, &wish.reason, wish.time.as_secs())))
+    }
+    fn resume(&self, _: Actor, app: AppName, cluster: Option<ClusterName>) -> Answer<'_, HoldView> {
+        let cluster = cluster.as_ref().map(ClusterName::as_str);
+        answer(match cluster {
+            Some(_) => Ok(hold(app.as_str(), cluster, "ada", "INC-7: a look at the cache", 5_400)),
+            None => Err(HubError::NotFound { what: "hold", name: app.to_string() }),
+        })
     }
     fn approve(&self, actor: Actor, approval: Approval) -> Answer<'_, ApprovalView> {
         let digest = approval.digest.to_string();

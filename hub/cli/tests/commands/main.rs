@@ -2,6 +2,7 @@
 //! `CAPSTAN_UPDATE_CASES=1` writes the outcomes anew, for a person to read in the difference.
 
 mod fixture_hub;
+mod fixture_live;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;

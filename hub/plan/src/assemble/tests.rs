@@ -51,8 +51,9 @@ fn assembled(app: &App, objects: &[&str]) -> Result<Assembled, Vec<AssembleError
 /// `ConfigMap web/a wave 0 Allowed Correct Override recreate ignore=/data`, one line for each entry.
 fn table(assembled: &Assembled) -> Vec<String> {
     let line = |entry: &Entry| {
-        let Policy { prune, heal, existing, recreate, ignore } = &entry.policy;
-        let recreate = if *recreate { " recreate" } else { "" };
+        let Policy { prune, heal, existing, recreate, ignore_health, ignore } = &entry.policy;
+        let recreate =
+            [(*recreate, " recreate"), (*ignore_health, " whatever its health")].map(|(is, word)| if is { word } else { "" }).concat();
         let ignore: String = ignore.iter().map(|pointer| format!(" ignore={pointer}")).collect();
         format!("{} {} {} {prune:?} {heal:?} {existing:?}{recreate}{ignore}", entry.object, entry.version, entry.wave)
     };
@@ -66,6 +67,8 @@ fn app_and_annotations_resolve_to_policies_and_the_more_careful_holds() {
         "v1 ConfigMap web/b argocd.argoproj.io/sync-wave=3;argocd.argoproj.io/sync-options=Prune=confirm",
         "v1 ConfigMap web/c helm.sh/resource-policy=keep;kustomize.toolkit.fluxcd.io/force=enabled",
         "v1 ConfigMap web/d kustomize.toolkit.fluxcd.io/reconcile=disabled",
+        "v1 ConfigMap web/e kustomize.toolkit.fluxcd.io/ssa=Ignore",
+        "v1 ConfigMap web/f kustomize.toolkit.fluxcd.io/ssa=Merge;argocd.argoproj.io/ignore-healthcheck=true",
         "apps/v1 Deployment web/api",
     ];
     let ignore = "ignoreDifferences: [{group: apps, kind: Deploy*, jsonPointers: [/spec/replicas]}]";
@@ -76,6 +79,8 @@ fn app_and_annotations_resolve_to_policies_and_the_more_careful_holds() {
             "ConfigMap web/b v1 3 Confirm Correct Override",
             "ConfigMap web/c v1 0 Never Correct Override recreate",
             "ConfigMap web/d v1 0 Allowed None IfNotPresent",
+            "ConfigMap web/e v1 0 Never None Ignore",
+            "ConfigMap web/f v1 0 Allowed Correct Merge whatever its health",
             "Deployment.apps web/api v1 0 Allowed Correct Override ignore=/spec/replicas",
         ]
     );
@@ -215,12 +220,14 @@ fn hooks_run_in_their_phases_and_what_lives_with_them_comes_no_later() {
 }
 
 #[test]
-fn helm_tests_are_left_out_and_said_so() {
-    let objects = ["v1 Pod web/test helm.sh/hook=test", "v1 ConfigMap web/a"];
+fn helm_tests_are_part_of_a_release_that_says_so_and_what_never_runs_is_left_out() {
+    let objects = ["v1 Pod web/test helm.sh/hook=test", "v1 Pod web/undo helm.sh/hook=pre-rollback", "v1 ConfigMap web/a"];
     let assembled = assembled(&app("prune: true"), &objects).expect("assembles");
-    assert_eq!(assembled.release.entries.len(), 1);
+    let tests: Vec<String> = assembled.release.tests().map(|entry| entry.object.to_string()).collect();
+    assert_eq!(tests, ["Pod web/test"]);
+    assert!(assembled.release.requires.contains(shared_release::FEATURE_TESTS));
     let left_out: Vec<String> = assembled.left_out.iter().map(|left| left.object.to_string()).collect();
-    assert_eq!(left_out, ["Pod web/test"]);
+    assert_eq!(left_out, ["Pod web/undo"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use shared_model::{GroupKind, Severity, Timestamp};
-use shared_release::{Entry, Existing, Phase, Policy};
+use shared_release::{Entry, Existing, Phase, Policy, TestRequest};
 
 use super::*;
 
@@ -16,6 +16,8 @@ struct World {
     releases: BTreeMap<Digest, Arc<Release>>,
     wanted: Wanted,
     approvals: Vec<Approved>,
+    holds: BTreeMap<AppName, Hold>,
+    tests: BTreeMap<AppName, WantedTest>,
     gone: BTreeMap<AppName, Gone>,
     decisions: BTreeMap<AppName, AppDecision>,
     void: Vec<VoidApproval>,
@@ -71,6 +73,8 @@ impl World {
             releases: BTreeMap::new(),
             wanted: Wanted::Apps(BTreeMap::new()),
             approvals: Vec::new(),
+            holds: BTreeMap::new(),
+            tests: BTreeMap::new(),
             gone: BTreeMap::new(),
             decisions: BTreeMap::new(),
             void: Vec::new(),
@@ -85,14 +89,19 @@ impl World {
         let release = Arc::new(Release::new(name.clone(), entries));
         let (digest, _) = release.encode();
         self.releases.insert(digest, release.clone());
-        WantedRelease { digest, release, depends_on: BTreeSet::new(), on_delete: OnDelete::Cascade, waits: None }
+        WantedRelease { digest, release, depends_on: BTreeSet::new(), service_account: None, on_delete: OnDelete::Cascade, waits: None }
     }
 
-    /// `removed`, `blocked`, `held:…`, `wait:…`, `orphan:…`, or objects with commas.
+    /// `removed`, `blocked`, `held:…`, `wait:…`, `orphan:…`, `as:ACCOUNT:…` (in the namespace `team`), or objects with commas.
     fn wanted_app(&mut self, name: &AppName, text: &str) -> WantedApp {
         match text.split_once(':').filter(|(word, _)| *word != "ns") {
             Some(("held", rest)) => WantedApp::Held { reason: suspicion(), then: Box::new(self.wanted_app(name, rest)) },
             Some(("wait", rest)) => WantedApp::Release(WantedRelease { waits: Some(Gate::NoStage), ..self.release(name, rest) }),
+            Some(("as", rest)) => {
+                let (account, rest) = rest.split_once(':').expect("as:ACCOUNT:objects");
+                let service_account = Some(format!("team:{account}").parse().expect("an account"));
+                WantedApp::Release(WantedRelease { service_account, ..self.release(name, rest) })
+            }
             Some(("orphan", rest)) => WantedApp::Release(WantedRelease { on_delete: OnDelete::Orphan, ..self.release(name, rest) }),
             _ if text == "removed" => WantedApp::Removed,
             _ if text == "blocked" => WantedApp::Blocked(Reason::new(Severity::Error, "InvalidYaml", "is no YAML")),
@@ -120,6 +129,8 @@ impl World {
             memory: &self.memory,
             wanted: &self.wanted,
             approvals: &self.approvals,
+            holds: &self.holds,
+            tests: &self.tests,
             gone: &self.gone,
             next: self.previous.as_ref().map_or(Generation::new(1, 1), |index| index.generation.next()),
         }
@@ -258,6 +269,7 @@ impl World {
                 if entry.is_approved(name) {
                     word.push('+');
                 }
+                entry.service_account.iter().for_each(|account| word.push_str(&format!(" as {}", account.name())));
             }
             for gate in self.decisions.get(name).into_iter().flat_map(|decision| &decision.gates) {
                 word.push_str(&format!(" !{}", gate.code()));
@@ -295,6 +307,30 @@ fn an_object_that_leaves_is_withdrawn_until_it_is_reported_gone() {
         ("want web=a,b", "web{a b}-c"),
         ("agent", "web{a b}"),
     ]);
+}
+
+#[test]
+fn what_leaves_is_deleted_with_the_rights_that_it_was_written_with() {
+    play(&[
+        ("want web=as:a:a,b", "web{a b} as a"),
+        ("want web=as:b:a,b", "web{a b} as b"),
+        ("want web=blocked", "web{a b} as b !Blocked"),
+        ("want web=as:b:a", "web{a}-b as b"),
+        ("agent", "web{a} as b"),
+        ("want web=removed", "web-a as b"),
+        ("agent", ""),
+    ]);
+    let mut world = World::new();
+    for (wish, expected) in [("web=as:a:ns:x", "web{ns:x} as a"), ("web=removed", "web-ns:x as a !ApprovalNeeded")] {
+        world.want(wish);
+        world.plan();
+        assert_eq!(world.text(), expected);
+    }
+    // The entry is gone from the index, as with a hub that named no withdrawal before its approval; what is remembered tells.
+    world.previous.as_mut().expect("planned").apps.clear();
+    world.approve(&app("web"));
+    world.plan();
+    assert_eq!(world.text(), "web-ns:x+ as a");
 }
 
 #[test]
@@ -583,6 +619,43 @@ fn a_created_again_cluster_inherits_nothing() {
     let plan = plan_cluster(&world.input());
     assert!(plan.changed && plan.index.apps[&app("web")].withdrawals.is_empty());
     assert_eq!((plan.index.parent, plan.index.generation), (None, Generation::new(1, 3)));
+}
+
+#[test]
+fn a_hold_is_in_the_index_for_as_long_as_it_stands() {
+    let mut world = World::new();
+    world.want("web=a api=b");
+    world.plan();
+    let hold = Hold { by: "ann".into(), reason: "an incident".into(), until: Timestamp::UNIX_EPOCH };
+    world.holds.insert(app("web"), hold.clone());
+    world.holds.insert(app("unknown"), hold);
+    let plan = world.plan();
+    let held: Vec<_> = plan.index.apps.iter().map(|(name, app)| (name.as_str(), app.hold.is_some())).collect();
+    assert_eq!((plan.changed, held), (true, vec![("api", false), ("web", true)]));
+    world.holds.clear();
+    let plan = world.plan();
+    assert!(plan.changed && plan.index.apps.values().all(|app| app.hold.is_none()));
+}
+
+#[test]
+fn tests_are_asked_of_one_release_and_of_no_other() {
+    let mut world = World::new();
+    world.want("web=a db=b");
+    world.plan();
+    let published = |world: &World, name: &str| world.previous.as_ref().expect("published").apps[&app(name)].clone();
+    let release = published(&world, "web").release.expect("it runs");
+    let request = TestRequest { id: "7f3a".parse().expect("valid"), by: "ann".into(), seconds: 300 };
+    world.tests.insert(app("web"), WantedTest { release, request: request.clone() });
+    assert!(world.plan().changed, "a request is published");
+    assert_eq!(published(&world, "web").test, Some(request.clone()));
+    assert_eq!(published(&world, "db").test, None);
+    assert!(!world.plan().changed, "and once");
+    world.want("web=blocked db=b");
+    world.plan();
+    assert_eq!(published(&world, "web").test, Some(request), "what runs is tested, whatever is wanted");
+    world.want("web=a,c db=b");
+    world.plan();
+    assert_eq!(published(&world, "web").test, None, "another release is another thing");
 }
 
 #[test]

@@ -128,6 +128,7 @@ impl World {
                 drift: Vec::new(),
                 awaiting_approval: Vec::new(),
                 withdrawn: Vec::new(),
+                test: None,
             });
         }
     }

@@ -398,6 +398,89 @@ pub struct AppState {
     pub awaiting_approval: ::prost::alloc::vec::Vec<ObjectKey>,
     #[prost(message, repeated, tag = "9")]
     pub withdrawn: ::prost::alloc::vec::Vec<ObjectKey>,
+    /// Absent if no test was ever asked for.
+    #[prost(message, optional, tag = "10")]
+    pub test: ::core::option::Option<AppTest>,
+}
+/// What came of the last request to run a release's tests.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AppTest {
+    #[prost(string, tag = "1")]
+    pub request: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub release: ::prost::bytes::Bytes,
+    #[prost(enumeration = "app_test::Outcome", tag = "3")]
+    pub outcome: i32,
+    #[prost(message, optional, tag = "4")]
+    pub reason: ::core::option::Option<Reason>,
+    #[prost(int64, tag = "5")]
+    pub seen: i64,
+    #[prost(int64, optional, tag = "6")]
+    pub ended: ::core::option::Option<i64>,
+    #[prost(message, repeated, tag = "7")]
+    pub results: ::prost::alloc::vec::Vec<app_test::Result>,
+}
+/// Nested message and enum types in `AppTest`.
+pub mod app_test {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Result {
+        #[prost(message, optional, tag = "1")]
+        pub object: ::core::option::Option<super::ObjectKey>,
+        #[prost(enumeration = "Outcome", tag = "2")]
+        pub outcome: i32,
+        #[prost(string, optional, tag = "3")]
+        pub message: ::core::option::Option<::prost::alloc::string::String>,
+        #[prost(int64, optional, tag = "4")]
+        pub began: ::core::option::Option<i64>,
+        #[prost(int64, optional, tag = "5")]
+        pub ended: ::core::option::Option<i64>,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Outcome {
+        /// Also what a reader makes of a value that it does not know.
+        Waiting = 0,
+        Running = 1,
+        Succeeded = 2,
+        Failed = 3,
+        Cancelled = 4,
+    }
+    impl Outcome {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Waiting => "OUTCOME_WAITING",
+                Self::Running => "OUTCOME_RUNNING",
+                Self::Succeeded => "OUTCOME_SUCCEEDED",
+                Self::Failed => "OUTCOME_FAILED",
+                Self::Cancelled => "OUTCOME_CANCELLED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OUTCOME_WAITING" => Some(Self::Waiting),
+                "OUTCOME_RUNNING" => Some(Self::Running),
+                "OUTCOME_SUCCEEDED" => Some(Self::Succeeded),
+                "OUTCOME_FAILED" => Some(Self::Failed),
+                "OUTCOME_CANCELLED" => Some(Self::Cancelled),
+                _ => None,
+            }
+        }
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AppDigest {
@@ -426,6 +509,62 @@ pub struct ClusterFacts {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
+    /// Absent before the agent has looked.
+    #[prost(message, optional, tag = "4")]
+    pub nodes: ::core::option::Option<NodeFacts>,
+    /// Why nodes is absent, if the agent has looked and may not.
+    #[prost(message, optional, tag = "5")]
+    pub nodes_unknown: ::core::option::Option<Reason>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeGroup {
+    #[prost(string, tag = "1")]
+    pub instance_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub architecture: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub region: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub kubelet: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub nodes: u32,
+    #[prost(uint32, tag = "7")]
+    pub ready: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Device {
+    #[prost(string, tag = "1")]
+    pub resource: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub product: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub nodes: u32,
+    #[prost(uint64, tag = "4")]
+    pub capacity: u64,
+    #[prost(uint64, tag = "5")]
+    pub allocatable: u64,
+    /// Absent if it is not known.
+    #[prost(uint64, optional, tag = "6")]
+    pub used: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeFacts {
+    #[prost(uint32, tag = "1")]
+    pub total: u32,
+    #[prost(uint32, tag = "2")]
+    pub ready: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub groups: ::prost::alloc::vec::Vec<NodeGroup>,
+    #[prost(uint32, tag = "4")]
+    pub groups_left_out: u32,
+    #[prost(message, repeated, tag = "5")]
+    pub devices: ::prost::alloc::vec::Vec<Device>,
+    #[prost(uint32, tag = "6")]
+    pub devices_left_out: u32,
+    #[prost(message, optional, tag = "7")]
+    pub use_unknown: ::core::option::Option<Reason>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FactsReport {
@@ -517,6 +656,56 @@ pub struct DiffRequest {
     #[prost(string, tag = "1")]
     pub app: ::prost::alloc::string::String,
 }
+/// An object of an app as people name it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectQuery {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, optional, tag = "2")]
+    pub namespace: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TreeRequest {
+    #[prost(string, tag = "1")]
+    pub app: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectRequest {
+    #[prost(string, tag = "1")]
+    pub app: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub object: ::core::option::Option<ObjectQuery>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EventsRequest {
+    #[prost(string, tag = "1")]
+    pub app: ::prost::alloc::string::String,
+    /// Absent for all objects of the app.
+    #[prost(message, optional, tag = "2")]
+    pub object: ::core::option::Option<ObjectQuery>,
+}
+/// Answered by a Logs call that begins with the request's id, or on this lane by a refusal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogRequest {
+    #[prost(string, tag = "1")]
+    pub app: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub object: ::core::option::Option<ObjectQuery>,
+    #[prost(string, optional, tag = "3")]
+    pub container: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(bool, tag = "4")]
+    pub previous: bool,
+    #[prost(bool, tag = "5")]
+    pub follow: bool,
+    #[prost(bool, tag = "6")]
+    pub timestamps: bool,
+    #[prost(uint32, optional, tag = "7")]
+    pub tail: ::core::option::Option<u32>,
+    #[prost(uint64, optional, tag = "8")]
+    pub since_millis: ::core::option::Option<u64>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InteractiveRequest {
     #[prost(uint64, tag = "1")]
@@ -524,7 +713,7 @@ pub struct InteractiveRequest {
     /// How long the hub waits for the answer.
     #[prost(uint64, tag = "2")]
     pub deadline_millis: u64,
-    #[prost(oneof = "interactive_request::Question", tags = "3")]
+    #[prost(oneof = "interactive_request::Question", tags = "3, 4, 5, 6, 7")]
     pub question: ::core::option::Option<interactive_request::Question>,
 }
 /// Nested message and enum types in `InteractiveRequest`.
@@ -533,6 +722,14 @@ pub mod interactive_request {
     pub enum Question {
         #[prost(message, tag = "3")]
         Diff(super::DiffRequest),
+        #[prost(message, tag = "4")]
+        Tree(super::TreeRequest),
+        #[prost(message, tag = "5")]
+        Object(super::ObjectRequest),
+        #[prost(message, tag = "6")]
+        Events(super::EventsRequest),
+        #[prost(message, tag = "7")]
+        Log(super::LogRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -551,13 +748,86 @@ pub struct DiffReply {
     #[prost(uint32, tag = "2")]
     pub left_out: u32,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodFacts {
+    #[prost(string, tag = "1")]
+    pub phase: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub containers: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "4")]
+    pub ready: u32,
+    #[prost(uint32, tag = "5")]
+    pub wanted: u32,
+    #[prost(uint32, tag = "6")]
+    pub restarts: u32,
+    #[prost(int64, optional, tag = "7")]
+    pub created: ::core::option::Option<i64>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TreeNode {
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectKey>,
+    /// The place in the list of the object that owns it, before its own.
+    #[prost(uint32, optional, tag = "2")]
+    pub owner: ::core::option::Option<u32>,
+    #[prost(enumeration = "Health", tag = "3")]
+    pub health: i32,
+    #[prost(message, optional, tag = "4")]
+    pub reason: ::core::option::Option<Reason>,
+    #[prost(message, optional, tag = "5")]
+    pub pod: ::core::option::Option<PodFacts>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TreeReply {
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<TreeNode>,
+    #[prost(uint32, tag = "2")]
+    pub left_out: u32,
+    #[prost(message, repeated, tag = "3")]
+    pub unseen: ::prost::alloc::vec::Vec<Reason>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectReply {
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectKey>,
+    #[prost(string, tag = "2")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Event {
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectKey>,
+    #[prost(bool, tag = "2")]
+    pub is_warning: bool,
+    #[prost(string, tag = "3")]
+    pub code: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub message: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub count: u32,
+    #[prost(int64, optional, tag = "7")]
+    pub first: ::core::option::Option<i64>,
+    #[prost(int64, optional, tag = "8")]
+    pub last: ::core::option::Option<i64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EventsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub events: ::prost::alloc::vec::Vec<Event>,
+    #[prost(uint32, tag = "2")]
+    pub left_out: u32,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnknownQuestion {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InteractiveReply {
     #[prost(uint64, tag = "1")]
     pub id: u64,
-    #[prost(oneof = "interactive_reply::Answer", tags = "2, 3, 4")]
+    #[prost(oneof = "interactive_reply::Answer", tags = "2, 3, 4, 5, 6, 7")]
     pub answer: ::core::option::Option<interactive_reply::Answer>,
 }
 /// Nested message and enum types in `InteractiveReply`.
@@ -570,8 +840,27 @@ pub mod interactive_reply {
         Refused(super::Reason),
         #[prost(message, tag = "4")]
         UnknownQuestion(super::UnknownQuestion),
+        #[prost(message, tag = "5")]
+        Tree(super::TreeReply),
+        #[prost(message, tag = "6")]
+        Object(super::ObjectReply),
+        #[prost(message, tag = "7")]
+        Events(super::EventsReply),
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogChunk {
+    /// The id of the request; on the first chunk only, which may be without data.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+    /// On the last chunk, if the log ends for another cause than that its container said no more.
+    #[prost(message, optional, tag = "3")]
+    pub cut_short: ::core::option::Option<Reason>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LogTaken {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RenewRequest {
     #[prost(string, tag = "1")]
@@ -830,6 +1119,26 @@ pub mod session_client {
                 .insert(GrpcMethod::new("capstan.v1.Session", "Interactive"));
             self.inner.streaming(req, path, codec).await
         }
+        /// The log of a pod that the hub asked for on the interactive lane. A call for each log, so that one which is read slowly holds up nothing
+        /// else; the hub ends the call when nobody reads any more.
+        pub async fn logs(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::LogChunk>,
+        ) -> std::result::Result<tonic::Response<super::LogTaken>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/capstan.v1.Session/Logs");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("capstan.v1.Session", "Logs"));
+            self.inner.client_streaming(req, path, codec).await
+        }
         /// A new certificate for the same key and the same identity.
         pub async fn renew(
             &mut self,
@@ -914,6 +1223,12 @@ pub mod session_server {
             tonic::Response<Self::InteractiveStream>,
             tonic::Status,
         >;
+        /// The log of a pod that the hub asked for on the interactive lane. A call for each log, so that one which is read slowly holds up nothing
+        /// else; the hub ends the call when nobody reads any more.
+        async fn logs(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::LogChunk>>,
+        ) -> std::result::Result<tonic::Response<super::LogTaken>, tonic::Status>;
         /// A new certificate for the same key and the same identity.
         async fn renew(
             &self,
@@ -1182,6 +1497,51 @@ pub mod session_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/capstan.v1.Session/Logs" => {
+                    #[allow(non_camel_case_types)]
+                    struct LogsSvc<T: Session>(pub Arc<T>);
+                    impl<
+                        T: Session,
+                    > tonic::server::ClientStreamingService<super::LogChunk>
+                    for LogsSvc<T> {
+                        type Response = super::LogTaken;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::LogChunk>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Session>::logs(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = LogsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.client_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -1,0 +1,10 @@
+//! ExternalSecret, ClusterExternalSecret and PushSecret of the External Secrets operator: synchronised, or not (Argo CD's rule).
+
+use serde_json::Value;
+
+use crate::Verdict;
+use crate::condition::ready_or_degraded;
+
+pub(crate) fn assess(object: &Value) -> Verdict {
+    ready_or_degraded(object)
+}

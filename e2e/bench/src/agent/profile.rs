@@ -1,0 +1,129 @@
+//! Where the agent's bytes are: the same large cluster under `heaptrack`, and the peak of its heap by the place in our own code that asked for it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use tokio::process::Command;
+
+use super::Bench;
+use super::stage::{PATIENCE, Stage};
+use super::workload::large;
+use crate::memory::mebibytes;
+use crate::table::Table;
+
+/// Places that are named one by one; the rest is one row.
+const PLACES: usize = 20;
+
+/// Crates whose frames count as a place of ours.
+const OURS: [&str; 12] = [
+    "agent_agentd::",
+    "agent_cluster::",
+    "agent_plan::",
+    "agent_ledger::",
+    "agent_link::",
+    "agent_health::",
+    "shared_model::",
+    "shared_manifest::",
+    "shared_release::",
+    "shared_session::",
+    "shared_proto::",
+    "capstan_agent::",
+];
+
+pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Table> {
+    let count = if bench.quick { 2_000 } else { 10_000 };
+    let mut stage = Stage::set(bench).await?;
+    // The ledger is filled and all is applied before the profile begins: what is profiled is an agent that starts with all of it.
+    let agent = stage.agent().await?;
+    stage.namespace("large").await?;
+    let (_, index) = stage.publish_and_see("large", &large("large", count)).await?;
+    stage.hub.applied(index, PATIENCE).await?;
+    let first = record(&stage, agent, index, count).await?;
+    Ok(first)
+}
+
+async fn record(stage: &Stage, agent: super::processes::Agent, index: shared_model::Digest, count: usize) -> anyhow::Result<Table> {
+    agent.stop().await?;
+    stage.hub.forget();
+    let record = stage.launch.directory.join("heap");
+    let mut profiled = stage.launch.clone();
+    profiled.under = ["heaptrack", "-o", &record.display().to_string()].map(str::to_owned).into();
+    let agent = super::processes::Agent::start(&profiled, &stage.plane, &stage.hub)?;
+    stage.hub.applied(index, PATIENCE).await?;
+    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
+    agent.stop_under_profiler(&profiled.program).await?;
+    let stacks = stage.launch.directory.join("stacks");
+    let mut table = Table::new(
+        &format!("Where the bytes are: the heap of an agent that was restarted with {count} objects of 2 KB"),
+        &["place", "at the peak", "at the end"],
+    );
+    let at_peak = places(&collapse(&record_file(&record)?, &stacks, "peak").await?);
+    let at_end = places(&collapse(&record_file(&record)?, &stacks, "leaked").await?);
+    let mut all: Vec<(&String, u64, u64)> =
+        at_peak.iter().map(|(place, bytes)| (place, *bytes, at_end.get(place).copied().unwrap_or(0))).collect();
+    all.extend(at_end.iter().filter(|(place, _)| !at_peak.contains_key(*place)).map(|(place, bytes)| (place, 0, *bytes)));
+    all.sort_by_key(|(_, peak, end)| std::cmp::Reverse(*peak.max(end)));
+    for (place, peak, end) in all.iter().take(PLACES) {
+        table.row([(*place).clone(), mebibytes(*peak), mebibytes(*end)]);
+    }
+    let sum = |of: fn(&(&String, u64, u64)) -> u64, from: usize| mebibytes(all.iter().skip(from).map(of).sum());
+    table.row(["all others".to_owned(), sum(|row| row.1, PLACES), sum(|row| row.2, PLACES)]);
+    table.row(["the whole heap".to_owned(), sum(|row| row.1, 0), sum(|row| row.2, 0)]);
+    Ok(table)
+}
+
+/// heaptrack adds the ending of its compression.
+fn record_file(record: &Path) -> anyhow::Result<PathBuf> {
+    let endings = ["zst", "gz"].map(|ending| record.with_extension(ending));
+    endings.into_iter().find(|path| path.is_file()).with_context(|| format!("heaptrack left no {}", record.display()))
+}
+
+/// The bytes of each stack, as `frame;frame;frame bytes`.
+async fn collapse(record: &Path, stacks: &Path, cost: &str) -> anyhow::Result<String> {
+    let output = Command::new("heaptrack_print")
+        .args(["-p", "0", "-a", "0", "-T", "0", "-l", "0", "--flamegraph-cost-type", cost, "-F"])
+        .arg(stacks)
+        .arg(record)
+        .output()
+        .await
+        .context("heaptrack_print cannot be run; it comes with heaptrack")?;
+    if !output.status.success() {
+        bail!("heaptrack_print ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    }
+    fs::read_to_string(stacks).context("heaptrack_print wrote nothing")
+}
+
+/// Bytes by the innermost frame of ours.
+fn places(stacks: &str) -> BTreeMap<String, u64> {
+    let mut places = BTreeMap::new();
+    for line in stacks.lines() {
+        let Some((frames, bytes)) = line.rsplit_once(' ') else { continue };
+        let bytes: u64 = bytes.parse().unwrap_or(0);
+        if bytes > 0 {
+            *places.entry(place(frames)).or_default() += bytes;
+        }
+    }
+    places
+}
+
+fn place(frames: &str) -> String {
+    let ours = frames.split(';').rev().find(|frame| OURS.iter().any(|name| frame.trim_start_matches('<').starts_with(name)));
+    let name = ours.unwrap_or("libraries alone");
+    // What the compiler appends (closures, a hash) says nothing to a reader.
+    ["::{closure", "::_$u7b$", " ("].into_iter().fold(name, |name, end| name.split(end).next().unwrap_or(name)).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_belong_to_the_innermost_place_of_ours() {
+        let stacks = "main;agent_agentd::run;agent_cluster::view::View::record::{closure#0};alloc::vec::push 100\nmain;tokio::run 7\nmain;agent_cluster::view::View::record;alloc 1\n";
+        let found = places(stacks);
+        assert_eq!(found.get("agent_cluster::view::View::record"), Some(&101));
+        assert_eq!(found.get("libraries alone"), Some(&7));
+    }
+}
