@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hub_fleet::OnDelete;
-use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, ObjectKey, Reason, ServiceAccount};
+use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, ObjectKey, Reason, ServiceAccount, Severity};
 use shared_release::{Approval, Hold, Index, IndexApp, Prune, Release, Withdrawal, deletion_budget, waits_always};
 
 use crate::approval::{Approved, Sanction};
@@ -136,14 +136,20 @@ pub fn plan_cluster(input: &ClusterInput<'_>) -> ClusterPlan {
 }
 
 fn keep_all(input: &ClusterInput<'_>, previous: Option<&Index>, memory: &Memory, reason: &Reason) -> ClusterPlan {
-    let index = previous.cloned().unwrap_or_else(|| empty_index(input, None));
+    let mut index = previous.cloned().unwrap_or_else(|| empty_index(input, None));
+    // A hold is no wish of the fleet's, and is needed most when the fleet is broken.
+    index.apps.iter_mut().for_each(|(name, app)| app.hold = input.holds.get(name).cloned());
+    let changed = previous.is_some_and(|previous| !previous.same_content(&index));
+    if changed {
+        (index.parent, index.generation) = (Some(index.generation), input.next);
+    }
     let decision = |app: &IndexApp| AppDecision {
         published: app.release,
         gates: vec![Gate::KeepAll { reason: reason.clone() }],
         ..AppDecision::default()
     };
     let decisions = index.apps.iter().map(|(name, app)| (name.clone(), decision(app))).collect();
-    ClusterPlan { index, changed: false, memory: memory.clone(), decisions, used: Vec::new(), void: Vec::new() }
+    ClusterPlan { index, changed, memory: memory.clone(), decisions, used: Vec::new(), void: Vec::new() }
 }
 
 fn empty_index(input: &ClusterInput<'_>, parent: Option<Generation>) -> Index {
@@ -304,6 +310,13 @@ impl<'a> Planner<'a> {
                 work.course = Course::Run(release);
                 if let Some(gate) = release.waits.as_ref().filter(|_| work.moves()) {
                     work.stay(gate.clone());
+                }
+                // Without an account the agent's own rights count. That is nothing that may happen because a line is missing somewhere.
+                let account = work.previous.and_then(|app| app.service_account.as_ref()).filter(|_| release.service_account.is_none());
+                if let (Some(account), Course::Run(_)) = (account, work.course) {
+                    let message =
+                        format!("it runs as service account {account} and names none any more: it would get the agent's own rights");
+                    self.hold(name, &Reason::new(Severity::Warning, "AccountDropped", message), work);
                 }
             }
             WantedApp::Held { reason, then } => {

@@ -622,6 +622,24 @@ fn a_created_again_cluster_inherits_nothing() {
 }
 
 #[test]
+fn an_app_that_names_no_account_any_more_keeps_its_own_until_somebody_approves() {
+    let mut world = World::new();
+    world.want("web=as:deployer:a");
+    world.plan();
+    world.want("web=a,b");
+    let plan = world.plan();
+    assert!(!plan.changed);
+    let held = world.decisions[&app("web")].held.clone().expect("it is held");
+    assert_eq!((held.reason.code.as_str(), held.approved), ("AccountDropped", false));
+    world.approve(&app("web"));
+    let plan = world.plan();
+    assert!(plan.changed && plan.index.apps[&app("web")].service_account.is_none());
+    assert!(plan.decisions[&app("web")].held.as_ref().is_some_and(|held| held.approved));
+    world.want("web=as:other:a,b");
+    assert!(world.plan().changed, "from one account to another, or from none to one, is a change like others");
+}
+
+#[test]
 fn a_hold_is_in_the_index_for_as_long_as_it_stands() {
     let mut world = World::new();
     world.want("web=a api=b");
@@ -635,6 +653,10 @@ fn a_hold_is_in_the_index_for_as_long_as_it_stands() {
     world.holds.clear();
     let plan = world.plan();
     assert!(plan.changed && plan.index.apps.values().all(|app| app.hold.is_none()));
+    world.wanted = Wanted::KeepAll(Reason::new(Severity::Error, "FleetIncomplete", "a file cannot be read"));
+    world.holds.insert(app("web"), Hold { by: "ann".into(), reason: "a broken fleet".into(), until: Timestamp::UNIX_EPOCH });
+    let plan = world.plan();
+    assert!(plan.changed && plan.index.apps[&app("web")].hold.is_some(), "also while everything else is kept");
 }
 
 #[test]
