@@ -251,7 +251,9 @@ impl Agent {
             self.discovered = Some(now);
             match self.cluster.discover().await {
                 Ok(discovery) => {
-                    self.api_versions = Arc::new(discovery.api_versions());
+                    if let Some(versions) = discovery.api_versions() {
+                        self.api_versions = Arc::new(versions);
+                    }
                     if let Ok(version) = self.cluster.version().await {
                         self.kubernetes = version;
                     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agent_plan::KindState;
 use serde_json::Value;
 use shared_model::{GroupKind, Reason, Scope, Severity};
+use shared_session::API_VERSION_LIMIT;
 
 /// How one kind is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,10 +52,18 @@ impl Discovery {
         }
     }
 
-    /// `group/version` of everything served.
-    pub fn api_versions(&self) -> BTreeSet<String> {
-        let name = |r: &Resource| if r.group.is_empty() { r.version.clone() } else { format!("{}/{}", r.group, r.version) };
-        self.resources.values().flatten().map(name).collect()
+    /// Everything served, as charts ask for it: `group/version`, and with the kind, `apps/v1/Deployment` (Helm's `GetVersionSet`). Of more than can
+    /// be reported, kinds are left out. `None` while a group cannot be read: what is unreadable must not look absent to a chart.
+    pub fn api_versions(&self) -> Option<BTreeSet<String>> {
+        if !self.stale_groups.is_empty() {
+            return None;
+        }
+        let version = |r: &Resource| if r.group.is_empty() { r.version.clone() } else { format!("{}/{}", r.group, r.version) };
+        let mut names: BTreeSet<String> = self.resources.values().flatten().map(version).collect();
+        let kinds = self.resources.values().flatten().map(|resource| format!("{}/{}", version(resource), resource.kind));
+        let room = API_VERSION_LIMIT.saturating_sub(names.len());
+        names.extend(kinds.take(room));
+        Some(names)
     }
 
     /// Adds one answer of `/api` or `/apis` (`APIGroupDiscoveryList`, apidiscovery.k8s.io/v2).
@@ -103,6 +112,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn charts_are_told_versions_and_kinds() {
+        let mut discovery = Discovery::default();
+        let kind = |plural: &str, kind: &str| json!({"resource": plural, "responseKind": {"kind": kind}, "scope": "Namespaced", "verbs": ["list"]});
+        let groups = [("", "v1", kind("pods", "Pod")), ("apps", "v1", kind("deployments", "Deployment"))];
+        let groups = groups.map(|(group, version, resource)| {
+            json!({"metadata": {"name": group}, "versions": [{"version": version, "freshness": "Current", "resources": [resource]}]})
+        });
+        discovery.add(&json!({"items": groups}));
+        let names: Vec<String> = discovery.api_versions().expect("all can be read").into_iter().collect();
+        assert_eq!(names, ["apps/v1", "apps/v1/Deployment", "v1", "v1/Pod"]);
+    }
+
+    #[test]
     fn a_stale_group_is_unknown_and_a_missing_kind_is_not_served() {
         let mut discovery = Discovery::default();
         discovery.add(&json!({"items": [
@@ -112,6 +134,7 @@ mod tests {
         assert_eq!(discovery.state(&GroupKind::new("apps", "Deployment")), KindState::Served(Scope::Namespaced));
         assert_eq!(discovery.state(&GroupKind::new("apps", "Gadget")), KindState::NotServed);
         assert!(matches!(discovery.state(&GroupKind::new("metrics.k8s.io", "PodMetrics")), KindState::Unknown(_)));
+        assert_eq!(discovery.api_versions(), None);
         let deployments = discovery.resource(&GroupKind::new("apps", "Deployment"), "v1beta1").expect("served");
         assert_eq!((deployments.version.as_str(), deployments.watchable), ("v1", true));
     }
