@@ -17,7 +17,7 @@ use shared_model::{AppState, Clock, ClusterUid, Digest, GroupKind, ObjectKey, Se
 use shared_release::{Existing, HealthRule, Hook, Policy, Prune, TestRequest, Withdrawal};
 
 /// Long enough for a busy machine; a test that works never waits for it.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 pub(crate) fn manifest(yaml: &str) -> Value {
     parse_yaml(yaml, YamlMode::Kubernetes, YamlBudget::MANIFEST).expect("valid").remove(0).value
