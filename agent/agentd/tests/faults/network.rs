@@ -117,7 +117,8 @@ async fn an_api_server_that_sheds_load_is_left_alone_for_as_long_as_it_says_and_
     require_control_plane!(controllers);
     let scene = Scene::new().await?;
     scene.agent.publish(&[("web", vec![scene.map("before", "1")])])?;
-    scene.agent.wait_applied("web").await?;
+    // Applied it may be before its kind's watch has begun, and is Unknown until then.
+    scene.agent.wait(|apps| apps.get("web").is_some_and(|web| web.health == Health::Healthy && web.applied == web.wanted)).await?;
     let shed = AtomicU64::new(0);
     scene.proxy.set_faults(move |request| {
         let sheds = request.resource == "configmaps" && request.verb != "watch" && shed.fetch_add(1, Ordering::SeqCst) < 4;
