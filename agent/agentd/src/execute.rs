@@ -1,5 +1,5 @@
 //! Carries out the steps of a plan, in their order, several of one order at once. The intent to create is on disk before the create, the
-//! uid right after.
+//! uid within [`UID_LAG`] after it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
