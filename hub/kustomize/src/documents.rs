@@ -8,7 +8,7 @@ use shared_manifest::{InvalidObject, Tree, YamlBudget, YamlMode, YamlProblem, pa
 
 use crate::problem::{Fault, Reason};
 use crate::resource::{Place, Resource};
-use crate::value::{size, text, through_json};
+use crate::value::{out_of_json, size, text};
 
 /// The most objects that nested lists of one file may hold, counting the lists.
 const EXPANSION_LIMIT: usize = 20_000;
@@ -81,7 +81,7 @@ pub(crate) fn parse_resources(text: &str) -> Result<Vec<Parsed>, Fault> {
         let is_list = text_of(&tree, "kind").ends_with("List");
         match tree.get("items") {
             Some(Tree::List(items)) if is_list => {
-                documents.extend(items.iter().map(|item| (through_json(item).unwrap_or_else(|| item.clone()), line)));
+                documents.extend(items.iter().map(|item| (out_of_json(item).unwrap_or_else(|| item.clone()), line)));
             }
             Some(Tree::Null(_)) if is_list => {}
             _ => resources.push(Parsed { bytes: size(&tree), tree, line, resource: OnceLock::new() }),

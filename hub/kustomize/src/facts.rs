@@ -55,4 +55,9 @@ impl Facts {
     pub(crate) fn of(map: &Arc<TreeMap>, question: Question) -> Option<&Self> {
         if Arc::strong_count(map) > 1 && map.values().any(is_collection) { map.remembered(question as u32) } else { None }
     }
+
+    /// What is known of `map` by now.
+    pub(crate) fn known(map: &TreeMap) -> Option<&Self> {
+        map.recalled()
+    }
 }

@@ -9,7 +9,7 @@ use crate::facts::{Facts, Name, Question, References};
 use crate::fields::Fields;
 use crate::id::{Gvk, Id, Kind};
 use crate::problem::{Fault, Reason};
-use crate::value::{field, raw_text, split_path, type_of};
+use crate::value::{field, split_path, type_of};
 
 /// The most field specifications of one transformer: each that is added is compared with all others, and 4,000 are 16 million comparisons.
 const SPEC_LIMIT: usize = 4_000;
@@ -81,6 +81,11 @@ impl<F: FnMut(&mut Tree) -> Result<(), Reason>> Visitor for F {
 impl FieldPath {
     pub(crate) fn new(text: impl Into<Text>) -> Arc<Self> {
         Arc::new(Self { text: text.into(), segments: OnceLock::new() })
+    }
+
+    /// Whether a segment says that it must be a list.
+    pub(crate) fn demands_a_list(&self) -> bool {
+        self.segments().iter().any(|segment| segment.is_list)
     }
 
     fn segments(&self) -> &[Segment] {
@@ -256,9 +261,15 @@ impl Paths {
         here.ends.push(number);
     }
 
-    /// Finds the names at the ends of the paths, and the paths that cannot be followed. `set` is the number of the set of paths that these are
-    /// the whole or a part of; no two sets have the same.
-    pub(crate) fn find(&self, set: u64, value: &Tree, found: &mut Vec<Name>) {
+    /// Whether no path is the beginning of another one, and none has an empty segment: then what is changed at the end of one is no matter of
+    /// the others.
+    pub(crate) fn ends_are_apart(&self) -> bool {
+        (self.ends.is_empty() || self.next.is_empty()) && self.next.iter().all(|(name, paths)| !name.is_empty() && paths.ends_are_apart())
+    }
+
+    /// Finds the names at the ends of the paths, and the paths that cannot be followed, which have none. `set` is the number of the set of paths
+    /// that these are the whole or a part of; no two sets have the same.
+    pub(crate) fn find(&self, set: u64, value: &Tree, found: &mut Found<'_>) {
         if !self.ends.is_empty() {
             self.find_names(value, found);
         }
@@ -268,42 +279,43 @@ impl Paths {
     }
 
     /// The names in what stands at an end: a name, a map with one, or a list of those.
-    fn find_names(&self, value: &Tree, found: &mut Vec<Name>) {
-        let name = match value {
-            Tree::Null(_) => return,
+    fn find_names(&self, value: &Tree, found: &mut Found<'_>) {
+        match value {
+            Tree::Null(_) => {}
             Tree::List(items) => {
                 for item in items.iter() {
                     if item.is_list() { self.end(None, found) } else { self.find_names(item, found) }
                 }
-                return;
             }
-            Tree::Map(fields) => fields.get("name").map(raw_text),
-            scalar => Some(raw_text(scalar)),
-        };
-        self.end(name.as_ref(), found);
+            Tree::Map(fields) => match fields.get("name") {
+                Some(name) => self.end(Some(name.written().unwrap_or(&Text::new_static(""))), found),
+                None => self.end(None, found),
+            },
+            scalar => self.end(Some(scalar.written().unwrap_or(&Text::new_static(""))), found),
+        }
     }
 
-    fn end(&self, name: Option<&Text>, found: &mut Vec<Name>) {
-        found.extend(self.ends.iter().map(|end| Name { path: *end, name: name.cloned() }));
+    fn end(&self, name: Option<&Text>, found: &mut Found<'_>) {
+        self.ends.iter().for_each(|end| found(*end, name));
     }
 
     /// Follows the paths into a value, or into the items of a list, which are no ends of a path that ends at the list.
-    fn find_below(&self, set: u64, value: &Tree, found: &mut Vec<Name>) {
+    fn find_below(&self, set: u64, value: &Tree, found: &mut Found<'_>) {
         match value {
             Tree::Null(_) => {}
             Tree::List(items) => items.iter().for_each(|item| self.find_below(set, item, found)),
             Tree::Map(map) => {
-                let paths = (set, std::ptr::from_ref(self).addr());
+                let paths = self.number(set);
                 let own = || {
                     let mut own = Vec::new();
-                    self.find_in_map(set, map, &mut own);
+                    self.find_in_map(set, map, &mut |path, name| own.push(Name { path, name: name.cloned() }));
                     References { paths, found: own.into() }
                 };
                 match Facts::of(map, Question::References)
                     .map(|facts| facts.references.get_or_init(own))
                     .filter(|known| known.paths == paths)
                 {
-                    Some(known) => found.extend_from_slice(&known.found),
+                    Some(known) => known.found.iter().for_each(|Name { path, name }| found(*path, name.as_ref())),
                     None => self.find_in_map(set, map, found),
                 }
             }
@@ -311,37 +323,99 @@ impl Paths {
         }
     }
 
-    fn find_in_map(&self, set: u64, map: &TreeMap, found: &mut Vec<Name>) {
-        let mut next = self.next.as_slice();
-        if let Some(((name, paths), rest)) = next.split_first()
+    /// The set of paths, and how far the way has come in it.
+    fn number(&self, set: u64) -> (u64, usize) {
+        (set, std::ptr::from_ref(self).addr())
+    }
+
+    fn find_in_map(&self, set: u64, map: &TreeMap, found: &mut Found<'_>) {
+        if let Some((name, paths)) = self.next.first()
             && name.is_empty()
         {
             paths.give_up(found);
-            next = rest;
         }
-        // Both are in order: one way through both finds what is in both.
-        let mut fields = map.iter();
-        let mut field = fields.next();
-        while let (Some((name, value)), Some(((wanted, paths), rest))) = (field, next.split_first()) {
-            match (name.as_bytes().first(), name.as_str()).cmp(&(wanted.as_bytes().first(), wanted.as_str())) {
-                Ordering::Less => field = fields.next(),
-                Ordering::Greater => next = rest,
-                Ordering::Equal => {
-                    paths.find(set, value, found);
-                    if value.is_null() {
-                        paths.give_up(found);
-                    }
-                    (field, next) = (fields.next(), rest);
-                }
+        for (_, value, paths) in self.led_to(map) {
+            paths.find(set, value, found);
+            if value.is_null() {
+                paths.give_up(found);
             }
         }
     }
 
+    /// The fields of a map that paths lead to, with the rest of these paths.
+    fn led_to<'a>(&'a self, map: &'a TreeMap) -> impl Iterator<Item = (&'a Text, &'a Tree, &'a Self)> {
+        let mut next = match self.next.split_first() {
+            Some(((name, _), rest)) if name.is_empty() => rest,
+            _ => self.next.as_slice(),
+        };
+        // Both are in order: one way through both finds what is in both.
+        let mut fields = map.iter();
+        let mut field = fields.next();
+        std::iter::from_fn(move || {
+            while let (Some((name, value)), Some(((wanted, paths), rest))) = (field, next.split_first()) {
+                match (name.as_bytes().first(), name.as_str()).cmp(&(wanted.as_bytes().first(), wanted.as_str())) {
+                    Ordering::Less => field = fields.next(),
+                    Ordering::Greater => next = rest,
+                    Ordering::Equal => {
+                        (field, next) = (fields.next(), rest);
+                        return Some((name, value, paths));
+                    }
+                }
+            }
+            None
+        })
+    }
+
     /// Notes all paths as ones that cannot be followed.
-    fn give_up(&self, found: &mut Vec<Name>) {
+    fn give_up(&self, found: &mut Found<'_>) {
         self.end(None, found);
         self.next.iter().for_each(|(_, paths)| paths.give_up(found));
     }
+
+    /// What `change` makes of what stands at the ends of the paths; `None` if it changes nothing. Maps of which it is known that `change` has
+    /// nothing to do in them are not entered. The paths can all be followed, and their ends are apart.
+    pub(crate) fn rewritten(&self, set: u64, value: &Tree, change: &mut dyn Change) -> Result<Option<Tree>, Reason> {
+        if !self.ends.is_empty() {
+            return change.at_end(&self.ends, value);
+        }
+        match value {
+            Tree::List(items) => {
+                let mut changed: Option<Vec<Tree>> = None;
+                for (index, item) in items.iter().enumerate() {
+                    if let Some(item) = self.rewritten(set, item, change)? {
+                        changed.get_or_insert_with(|| items.to_vec())[index] = item;
+                    }
+                }
+                Ok(changed.map(Tree::list))
+            }
+            Tree::Map(map) => {
+                let known = Facts::known(map).and_then(|facts| facts.references.get()).filter(|known| known.paths == self.number(set));
+                if known.is_some_and(|known| !known.found.iter().any(|found| change.is_about(found))) {
+                    return Ok(None);
+                }
+                let mut changed: Option<TreeMap> = None;
+                for (name, value, paths) in self.led_to(map) {
+                    if let Some(value) = paths.rewritten(set, value, change)? {
+                        changed.get_or_insert_with(|| TreeMap::clone(map)).insert(name.clone(), value);
+                    }
+                }
+                Ok(changed.map(Tree::from))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Is told the number of a path and the name at its end; none where it cannot be followed, or leads to what is no name.
+pub(crate) type Found<'f> = dyn FnMut(usize, Option<&Text>) + 'f;
+
+/// Changes what stands at the ends of paths.
+pub(crate) trait Change {
+    /// Whether there may be anything to do where this was found.
+    fn is_about(&self, found: &Name) -> bool;
+
+    /// What becomes of `value`, at which the paths of these numbers end; `None` if it stays.
+    fn at_end(&mut self, paths: &[usize], value: &Tree) -> Result<Option<Tree>, Reason>;
 }
 
 /// Adds `more` to `specs`. Of two for the same field the first stays.

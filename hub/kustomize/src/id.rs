@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use shared_manifest::{Text, Tree};
+use shared_manifest::{Text, Tree, TreeMap};
 
 use crate::transform::sort::{FIRST, LAST, kind_key};
 use crate::value::{field, raw, text};
@@ -42,8 +42,14 @@ pub(crate) struct Kind<'a> {
 impl<'a> Kind<'a> {
     /// The kind that `value` states.
     pub(crate) fn of(value: &'a Tree) -> Self {
-        let (group, version) = group_version(field(value, "apiVersion").map_or("", raw));
-        Self { group, version, kind: field(value, "kind").map_or("", raw) }
+        // Nearly always these two are the first fields.
+        let mut first = value.as_map().into_iter().flat_map(TreeMap::iter);
+        let (api_version, kind) = match (first.next(), first.next()) {
+            (Some((a, api_version)), Some((b, kind))) if a == "apiVersion" && b == "kind" => (Some(api_version), Some(kind)),
+            _ => (field(value, "apiVersion"), field(value, "kind")),
+        };
+        let (group, version) = group_version(api_version.map_or("", raw));
+        Self { group, version, kind: kind.map_or("", raw) }
     }
 
     /// Whether `filter` lets this group, version and kind through.

@@ -14,15 +14,22 @@ pub(crate) fn indented(value: &Value) -> String {
 
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            other => out.push(other),
+    let mut rest = text;
+    // 0xE2 begins U+2028 and U+2029, and others.
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'<' | b'>' | b'&' | 0xE2)) {
+        let (before, from_here) = rest.split_at(at);
+        out.push_str(before);
+        let mut characters = from_here.chars();
+        match characters.next() {
+            Some('<') => out.push_str("\\u003c"),
+            Some('>') => out.push_str("\\u003e"),
+            Some('&') => out.push_str("\\u0026"),
+            Some('\u{2028}') => out.push_str("\\u2028"),
+            Some('\u{2029}') => out.push_str("\\u2029"),
+            other => out.extend(other),
         }
+        rest = characters.as_str();
     }
+    out.push_str(rest);
     out
 }

@@ -14,8 +14,9 @@
 //! braces or brackets (kustomize prints empty texts); infinities, dates and integers beyond 64 bits in labels, in annotations or in an object out
 //! of a `List`; scalars without a type (made by a replacement) before another replacement or variables; keys twice in one map of a patch, and keys
 //! that YAML 1.1 takes for booleans; items that lack one of the two keys by which a list of ports is joined, beside one that is deleted; patches
-//! that may change kinds and name no apiVersion, for several targets; files of replacements that begin with an empty document and go on; variables
-//! in generated literals. `e2e/oracle` leaves most of these out.
+//! that may change kinds and name no apiVersion, for several targets; files of replacements or configurations that begin with an empty document
+//! and go on; variables in generated literals; a line `---` in an annotation of generator options; the label `?` in a patch; `<<` as an item of a
+//! list with variables. `e2e/oracle` leaves most of these out.
 //!
 //! Values are [`Tree`]s: what no transformer changes stays shared with the parsed file, which [`Files`] keeps for other builds. So is what costs
 //! time and can be known again: what a base comes to (`base`), what transformers make of an object that is the same in memory (`made`), how a

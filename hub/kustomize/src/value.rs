@@ -31,11 +31,12 @@ pub(crate) fn raw_text(value: &Tree) -> Text {
 
 /// The value of a text without quotes.
 pub(crate) fn plain(text: &str) -> Tree {
-    let number = Tree::Number(text.into());
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Tree::Null(text.into()),
         "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => Tree::Bool(text.into()),
-        _ if number.number().is_some() => number,
+        // Numbers and dates begin with a digit, a sign or a point.
+        _ if text.starts_with(|first: char| first.is_ascii_alphabetic()) => text.into(),
+        _ if Tree::Number(text.into()).number().is_some() => Tree::Number(text.into()),
         _ if Tree::Date(text.into()).to_value() != text => Tree::Date(text.into()),
         _ => text.into(),
     }
@@ -67,7 +68,8 @@ fn is_text_to_yaml_1_1(text: &str) -> bool {
     if text.is_empty() || text.contains('\n') {
         return true;
     }
-    if text.len() > LONGEST_WORD && text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(is_usual) {
+    let may_be_a_word = text.len() <= LONGEST_WORD && text.starts_with(FIRST_OF_WORDS);
+    if text.starts_with(|first: char| first.is_ascii_alphabetic()) && !may_be_a_word && text.bytes().all(is_usual) {
         return true;
     }
     let read = || parse_trees(text, YamlMode::Kubernetes, YamlBudget::MANIFEST);
@@ -76,6 +78,9 @@ fn is_text_to_yaml_1_1(text: &str) -> bool {
 
 /// The longest word that is no text in YAML 1.1: `false`.
 pub(crate) const LONGEST_WORD: usize = 5;
+
+/// How those words begin: yes, no and null, true, false, on and off.
+const FIRST_OF_WORDS: [char; 10] = ['y', 'Y', 'n', 'N', 't', 'T', 'f', 'F', 'o', 'O'];
 
 /// What a value is, for messages.
 pub(crate) fn type_of(value: &Tree) -> &'static str {
@@ -139,6 +144,26 @@ pub(crate) fn through_json(value: &Tree) -> Option<Tree> {
         Tree::String(_) => None,
         Tree::Quoted(text) => (!is_printed_in_quotes(text)).then(|| Tree::String(text.clone())),
         scalar => Some(Tree::from(&scalar.to_value())).filter(|plain| plain != scalar),
+    })
+}
+
+/// The value as YAML reads its JSON: as [`through_json`], and every text stands in quotes.
+pub(crate) fn out_of_json(value: &Tree) -> Option<Tree> {
+    with_scalars(value, &|scalar| match scalar {
+        Tree::Quoted(_) => None,
+        Tree::String(text) => Some(Tree::Quoted(text.clone())),
+        scalar => match Tree::from(&scalar.to_value()) {
+            Tree::String(text) => Some(Tree::Quoted(text)),
+            plain => Some(plain).filter(|plain| plain != scalar),
+        },
+    })
+}
+
+/// The value with quotes around the texts that are printed in quotes or as a block. `None` if they have them.
+pub(crate) fn quoted_as_printed(value: &Tree) -> Option<Tree> {
+    with_scalars(value, &|scalar| match scalar {
+        Tree::String(text) if is_printed_in_quotes(text) => Some(Tree::Quoted(text.clone())),
+        _ => None,
     })
 }
 
@@ -307,6 +332,21 @@ mod tests {
         assert_eq!(split_path("a\\", '/'), ["a\\"]);
         assert_eq!(split_dotted("spec.containers.[name=a.b].image"), ["spec", "containers", "[name=a.b]", "image"]);
         assert_eq!(split_dotted("metadata.annotations.[a.b/c]"), ["metadata", "annotations", "a.b/c"]);
+    }
+
+    #[test]
+    fn what_is_text_at_sight_is_text_to_the_parser() {
+        let words = ["y", "N", "yes", "Yes", "no", "on", "OFF", "true", "False", "null", "NULL", "nil", "api", "v1", "none", "over", "e1"];
+        let others =
+            ["inf", "nan", "x", "tru", "falsey", "O", "o-", "a.b", "a/b", "_a", "-a", "1a", "0x1", "1e3", "2020-01-01", ".inf", "a b"];
+        for text in words.into_iter().chain(others) {
+            let is_text = |mode| {
+                let read = parse_trees(text, mode, YamlBudget::MANIFEST);
+                read.map_or(true, |read| matches!(read.as_slice(), [document] if document.tree.is_text()))
+            };
+            assert_eq!(is_text_to_yaml_1_1(text), plain(text).is_text() && is_text(YamlMode::Kubernetes), "{text}");
+            assert_eq!(plain(text).is_text(), is_text(YamlMode::Kustomize), "{text}");
+        }
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Learned {
         }
     }
 
+    /// What an engine remembers already. Nothing is asked by this.
+    pub(crate) fn recalled<T: Any>(&self) -> Option<&T> {
+        self.facts.get()?.engine.get()?.downcast_ref()
+    }
+
     /// What an engine remembers; nothing if it asks this for the first time, or if another engine was here first.
     pub(crate) fn engine<T: Any + Send + Sync + Default>(&self, question: u32) -> Option<&T> {
         if !self.is_asked_again(1 << (question % QUESTIONS)) {

@@ -320,6 +320,11 @@ impl TreeMap {
         self.learned.engine(question)
     }
 
+    /// What an engine remembers of this map by now: as [`TreeMap::remembered`], which is not asked by this.
+    pub fn recalled<T: Any>(&self) -> Option<&T> {
+        self.learned.recalled()
+    }
+
     pub(crate) fn learned(&self) -> &Learned {
         &self.learned
     }

@@ -124,7 +124,7 @@ impl Transformer for Images {
         let (resources, work) = resources.parts_mut();
         for resource in resources.iter_mut().filter(|resource| resource.kind() != "CustomResourceDefinition") {
             let mut present = present(&resource.value, &mut applicable)?;
-            for image in self.images.iter() {
+            for (position, image) in self.images.iter().enumerate() {
                 if present.iter().all(|present| image.replace(present).is_none()) {
                     continue;
                 }
@@ -135,7 +135,10 @@ impl Transformer for Images {
                     resource.value = replaced;
                 }
                 applicable.visit(&mut resource.value, Create::Never, &mut Set { image })?;
-                present = self::present(&resource.value, &mut applicable)?;
+                // The next one is about what stands there now.
+                if position + 1 < self.images.len() {
+                    present = self::present(&resource.value, &mut applicable)?;
+                }
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use shared_manifest::{Text, Tree};
 
 use crate::config::NameReference;
 use crate::facts::Name;
-use crate::field_spec::{Create, FieldSpec, Paths, Visitor};
+use crate::field_spec::{Change, Create, FieldSpec, Paths, Visitor};
 use crate::id::{Gvk, Id, Kind};
 use crate::problem::{Fault, Reason};
 use crate::resource::Resource;
@@ -99,7 +99,6 @@ pub(crate) struct Kinds<'r> {
     referrers: &'r Referrers,
     known: Vec<(Gvk, Arc<Referrals>)>,
     /// Room for what is found in one resource.
-    found: Vec<Name>,
     marks: Vec<bool>,
 }
 
@@ -109,13 +108,15 @@ pub(crate) struct Referrals {
     fields: Vec<(Gvk, FieldSpec)>,
     /// Their paths, by their places in `fields`.
     paths: Paths,
+    /// Whether what one field holds is no matter of the others: then one walk changes all of them.
+    are_apart: bool,
     /// The number of this set of paths.
     set: u64,
 }
 
 impl<'r> Kinds<'r> {
     pub(crate) fn new(references: &'r [NameReference], referrers: &'r Referrers) -> Self {
-        Self { references, referrers, known: Vec::new(), found: Vec::new(), marks: Vec::new() }
+        Self { references, referrers, known: Vec::new(), marks: Vec::new() }
     }
 
     /// What becomes of one resource among all `resources`, if anything changes, and how many of them were looked at.
@@ -131,47 +132,57 @@ impl<'r> Kinds<'r> {
             return Ok((None, 0));
         }
         let account_namespaces = account_namespaces(referrer)?;
-        self.marks.clear();
-        self.marks.resize(fields.len(), false);
-        self.mark(&referrals, &referrer.value, names);
-        if !self.marks.contains(&true) {
+        let (mut has_former_name, mut has_what_is_no_name) = (false, false);
+        referrals.paths.find(referrals.set, &referrer.value, &mut |_, name| match name {
+            Some(name) => has_former_name = has_former_name || names.knows(name),
+            None => has_what_is_no_name = true,
+        });
+        if !has_former_name && !has_what_is_no_name {
             return Ok((None, 0));
         }
-        let mut value = referrer.value.clone();
-        let referrer_id = referrer.id();
-        let looked_at = Cell::new(0);
-        for (place, (target, field)) in fields.iter().enumerate() {
+        let (looked_at, writes) = (Cell::new(0), Cell::new(false));
+        let mut updates = Updates {
+            referrer,
+            referrer_id: referrer.id(),
+            fields,
+            resources,
+            names,
+            account_namespaces: &account_namespaces,
+            looked_at: &looked_at,
+            writes: &writes,
+        };
+        let value = if referrals.are_apart && !has_what_is_no_name {
+            referrals.paths.rewritten(referrals.set, &referrer.value, &mut updates)?
+        } else {
+            self.update_one_by_one(&referrals, &updates)?
+        };
+        Ok((value, looked_at.get()))
+    }
+
+    /// Updates one field after the other, in their order: what is written into one may be what another leads to.
+    fn update_one_by_one(&mut self, referrals: &Referrals, updates: &Updates<'_>) -> Result<Option<Tree>, Reason> {
+        self.marks.clear();
+        self.marks.resize(referrals.fields.len(), false);
+        let mut value = updates.referrer.value.clone();
+        self.mark(referrals, &value, updates.names);
+        for (place, (_, field)) in referrals.fields.iter().enumerate() {
             if !self.marks[place] {
                 continue;
             }
-            let writes = Cell::new(false);
-            let mut update = Update {
-                referrer,
-                referrer_id,
-                field,
-                target,
-                resources,
-                names,
-                account_namespaces: &account_namespaces,
-                looked_at: &looked_at,
-                writes: &writes,
-            };
-            field.visit(&mut value, Create::Never, &mut update)?;
-            // What was written may be what a later field leads to.
-            if writes.get() {
-                self.mark(&referrals, &value, names);
+            updates.writes.set(false);
+            field.visit(&mut value, Create::Never, &mut updates.of(place))?;
+            if updates.writes.get() {
+                self.mark(referrals, &value, updates.names);
             }
         }
-        Ok((Some(value).filter(|value| !value.is_same(&referrer.value)), looked_at.get()))
+        Ok(Some(value).filter(|value| !value.is_same(&updates.referrer.value)))
     }
 
     /// Marks the fields that hold a former name, or something that is no name.
     fn mark(&mut self, referrals: &Referrals, value: &Tree, names: &Names) {
-        self.found.clear();
-        referrals.paths.find(referrals.set, value, &mut self.found);
-        for Name { path, name } in &self.found {
-            self.marks[*path] = self.marks[*path] || name.as_ref().is_none_or(|name| names.knows(name));
-        }
+        let marks = &mut self.marks;
+        let mark = &mut |path: usize, name: Option<&Text>| marks[path] = marks[path] || name.is_none_or(|name| names.knows(name));
+        referrals.paths.find(referrals.set, value, mark);
     }
 
     fn referrals_of(&mut self, of: Kind<'_>) -> Arc<Referrals> {
@@ -197,8 +208,9 @@ impl Referrals {
         let fields: Vec<_> = own.map(|(target, field)| (target.clone(), field.clone())).collect();
         let mut paths = Paths::default();
         fields.iter().enumerate().for_each(|(place, (_, field))| paths.add(&field.path, place));
+        let are_apart = paths.ends_are_apart() && !fields.iter().any(|(_, field)| field.path.demands_a_list());
         static SETS: AtomicU64 = AtomicU64::new(0);
-        Self { fields, paths, set: SETS.fetch_add(1, Ordering::Relaxed) }
+        Self { fields, paths, are_apart, set: SETS.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -219,25 +231,63 @@ fn account_namespaces(referrer: &Resource) -> Result<Vec<String>, Reason> {
     namespaces.collect()
 }
 
-/// One field of one referrer, and what it may refer to.
-struct Update<'a> {
+/// The fields of one referrer, and what they may refer to.
+struct Updates<'a> {
     referrer: &'a Resource,
     referrer_id: Id<'a>,
-    field: &'a FieldSpec,
-    target: &'a Gvk,
+    fields: &'a [(Gvk, FieldSpec)],
     resources: &'a [Arc<Resource>],
     names: &'a Names,
     account_namespaces: &'a [String],
     /// How many resources were looked at.
     looked_at: &'a Cell<usize>,
-    /// Whether it has written anything.
+    /// Whether the last update has written anything.
     writes: &'a Cell<bool>,
+}
+
+impl Updates<'_> {
+    /// The update of the field at this place.
+    fn of(&self, place: usize) -> Update<'_> {
+        let (target, field) = &self.fields[place];
+        Update { all: self, target, field }
+    }
+}
+
+impl Change for Updates<'_> {
+    fn is_about(&self, found: &Name) -> bool {
+        found.name.as_ref().is_none_or(|name| self.names.knows(name))
+    }
+
+    fn at_end(&mut self, paths: &[usize], value: &Tree) -> Result<Option<Tree>, Reason> {
+        let mut changed: Option<Tree> = None;
+        for path in paths {
+            let mut update = self.of(*path);
+            let present = changed.as_ref().unwrap_or(value);
+            if !update.wants(present) {
+                continue;
+            }
+            let mut present = present.clone();
+            self.writes.set(false);
+            update.visit(&mut present)?;
+            if self.writes.get() {
+                changed = Some(present);
+            }
+        }
+        Ok(changed)
+    }
+}
+
+/// One of those fields.
+struct Update<'a> {
+    all: &'a Updates<'a>,
+    target: &'a Gvk,
+    field: &'a FieldSpec,
 }
 
 impl Visitor for Update<'_> {
     /// A name that nothing has ever had needs no look; what is no name has to be refused.
     fn wants(&self, value: &Tree) -> bool {
-        self.names.may_be_in(value)
+        self.all.names.may_be_in(value)
     }
 
     fn visit(&mut self, value: &mut Tree) -> Result<(), Reason> {
@@ -259,7 +309,7 @@ impl Update<'_> {
                     && found.name() != raw(scalar)
                 {
                     *scalar = restyled(scalar, found.name());
-                    self.writes.set(true);
+                    self.all.writes.set(true);
                 }
                 Ok(())
             }
@@ -274,12 +324,12 @@ impl Update<'_> {
             Some(namespace) => {
                 let first_lived = |resource: &Resource, _: &Id<'_>| resource.original_id().namespace == namespace;
                 let lives = |_: &Resource, id: &Id<'_>| id.namespace == namespace;
-                self.looked_at.set(self.looked_at.get() + self.resources.len());
+                self.all.looked_at.set(self.all.looked_at.get() + self.all.resources.len());
                 let is_home = |resource: &Resource| {
                     let id = resource.id();
                     self.is_in_reach(&id) && first_lived(resource, &id)
                 };
-                if self.resources.iter().any(|resource| is_home(resource)) {
+                if self.all.resources.iter().any(|resource| is_home(resource)) {
                     self.select(name, first_lived, same_place)?
                 } else {
                     self.select(name, lives, same_place)?
@@ -290,7 +340,7 @@ impl Update<'_> {
         if found.name() == name && found.namespace().is_empty() {
             return Ok(());
         }
-        self.writes.set(true);
+        self.all.writes.set(true);
         set(value, "name", restyled(&value["name"], found.name()));
         if !found.namespace().is_empty() {
             set(value, "namespace", restyled(&value["namespace"], found.namespace()));
@@ -305,8 +355,8 @@ impl Update<'_> {
 
     /// Whether the referrer can refer to it at all: it lives in its namespace or in none, or a role binding names accounts of its namespace.
     fn is_in_reach(&self, candidate: &Id<'_>) -> bool {
-        let (referrer, written) = (&self.referrer_id, candidate.written_namespace);
-        let has_account = || !written.is_empty() && self.account_namespaces.iter().any(|known| known == written);
+        let (referrer, written) = (&self.all.referrer_id, candidate.written_namespace);
+        let has_account = || !written.is_empty() && self.all.account_namespaces.iter().any(|known| known == written);
         referrer.is_cluster_scoped() || candidate.is_cluster_scoped() || candidate.namespace == referrer.namespace || has_account()
     }
 
@@ -318,11 +368,11 @@ impl Update<'_> {
         same: fn(&Resource, &Resource) -> bool,
     ) -> Result<Option<&Resource>, Reason> {
         let role = self.role();
-        let candidates = self.names.bearers(name);
-        self.looked_at.set(self.looked_at.get() + candidates.len());
+        let candidates = self.all.names.bearers(name);
+        self.all.looked_at.set(self.all.looked_at.get() + candidates.len());
         let mut found: Vec<&Resource> = candidates
             .iter()
-            .map(|index| self.resources[*index].as_ref())
+            .map(|index| self.all.resources[*index].as_ref())
             .filter(|candidate| self.may_be_target(candidate))
             .filter(|candidate| {
                 let id = candidate.id();
@@ -334,16 +384,16 @@ impl Update<'_> {
         if let [only] = found.as_slice() {
             return Ok(Some(*only));
         }
-        found.retain(|candidate| candidate.affixes_fit(self.referrer, true));
+        found.retain(|candidate| candidate.affixes_fit(self.all.referrer, true));
         if found.len() > 1 {
-            found.retain(|candidate| candidate.affixes_fit(self.referrer, false));
+            found.retain(|candidate| candidate.affixes_fit(self.all.referrer, false));
         }
         match found.as_slice() {
             [] => Ok(None),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(*first)),
             several => Err(Reason::Ambiguous {
                 path: self.field.path.text.to_string(),
-                id: self.referrer.id().to_string(),
+                id: self.all.referrer.id().to_string(),
                 name: name.to_owned(),
                 candidates: several.iter().map(|candidate| format!("{} ({})", candidate.id(), candidate.place)).collect(),
             }),
@@ -355,19 +405,19 @@ impl Update<'_> {
         if !self.field.path.text.ends_with("roleRef/name") {
             return None;
         }
-        let role = self.referrer.value.get("roleRef")?;
+        let role = self.all.referrer.value.get("roleRef")?;
         Some(Gvk { group: raw(role.get("apiGroup")?).into(), version: Text::default(), kind: raw(role.get("kind")?).into() })
     }
 
     /// Whether the candidate is in the referrer's namespace, in none, or a service account, which other namespaces may name.
     fn is_near(&self, candidate: &Id<'_>) -> bool {
-        let referrer = &self.referrer_id;
+        let referrer = &self.all.referrer_id;
         let is_near = candidate.kind == "ServiceAccount" || candidate.namespace == referrer.namespace;
         referrer.is_cluster_scoped() || candidate.is_cluster_scoped() || is_near
     }
 
     fn refused(&self, problem: &str) -> Reason {
-        Reason::Field { path: self.field.path.text.to_string(), id: self.referrer.id().to_string(), problem: problem.to_owned() }
+        Reason::Field { path: self.field.path.text.to_string(), id: self.all.referrer.id().to_string(), problem: problem.to_owned() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::resources::Resources;
 use crate::selector::Selector;
 use crate::transform::Transformer;
 use crate::transform::patch::Body;
-use crate::value::{size, through_floats};
+use crate::value::{quoted_as_printed, size, through_floats};
 
 /// The most bytes that `copy` operations of one patch may make: the largest output of a build.
 const COPY_LIMIT: usize = crate::OUTPUT_LIMIT;
@@ -117,7 +117,9 @@ fn operation(node: &Node) -> Result<Operation, Fault> {
     let refused = |problem: &str| Fault::at(node.line, Reason::Patch { patch: "JSON patch".to_owned(), problem: problem.to_owned() });
     let fields = Tree::from(&node.to_value());
     let text = |name: &str| fields[name].as_str().map(str::to_owned);
-    let value = || fields.get("value").cloned().ok_or_else(|| refused("the operation needs a value"));
+    // Like the object, what is set takes a way through JSON and comes back as it is printed.
+    let as_printed = |value: &Tree| quoted_as_printed(value).unwrap_or_else(|| value.clone());
+    let value = || fields.get("value").map(as_printed).ok_or_else(|| refused("the operation needs a value"));
     let from = || text("from").ok_or_else(|| refused("the operation needs a `from`"));
     let verb = match fields["op"].as_str() {
         Some("add") => Verb::Add(value()?),

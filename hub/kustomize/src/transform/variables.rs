@@ -156,6 +156,7 @@ impl Transformer for Variables<'_> {
         let mut applicable = Applicable::new(self.fields);
         for resource in resources.iter_mut(|_| true) {
             applicable.visit(&mut resource.value, Create::Never, &mut expand)?;
+            resource.settle_shared(|_| true);
         }
         resources.work.write(expand.written)?;
         Ok(())
