@@ -1,9 +1,12 @@
 //! The three streams of a command. Nothing else of this crate touches them, so that a test can hold them.
 
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, BufWriter, ErrorKind, Write};
 
 use crate::Exit;
 use crate::failure::Failure;
+
+/// How much is collected of data that comes in pieces: as much as a pipe holds.
+const BUFFERED_BYTES: usize = 64 << 10;
 
 /// Where a command reads answers, prints data and talks.
 pub struct Console<'a> {
@@ -20,11 +23,20 @@ pub struct Console<'a> {
 impl Console<'_> {
     /// Prints data as it is.
     pub(crate) fn print(&mut self, data: &str) -> Result<(), Failure> {
-        match self.out.write_all(data.as_bytes()).and_then(|()| self.out.flush()) {
-            // `capstan get apps | head` has what it wanted.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            outcome => outcome.map_err(|error| Failure::local(format!("standard output cannot be written: {error}"))),
-        }
+        written(self.out.write_all(data.as_bytes()).and_then(|()| self.out.flush()))
+    }
+
+    /// Prints data that `print` hands out in pieces; what `print` comes to is handed back.
+    pub(crate) fn print_pieces<T>(&mut self, print: impl FnOnce(&mut dyn FnMut(&str)) -> T) -> Result<T, Failure> {
+        let mut out = BufWriter::with_capacity(BUFFERED_BYTES, &mut *self.out);
+        let mut outcome = Ok(());
+        let given = print(&mut |piece| {
+            if outcome.is_ok() {
+                outcome = out.write_all(piece.as_bytes());
+            }
+        });
+        written(outcome.and_then(|()| out.flush()))?;
+        Ok(given)
     }
 
     /// Says something to whoever runs the command.
@@ -56,5 +68,13 @@ impl Console<'_> {
         let mut answer = String::new();
         self.input.read_line(&mut answer).map_err(unreadable)?;
         if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err(Failure::usage("not confirmed", "nothing was changed")) }
+    }
+}
+
+fn written(outcome: io::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        // `capstan get apps | head` has what it wanted.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.map_err(|error| Failure::local(format!("standard output cannot be written: {error}"))),
     }
 }

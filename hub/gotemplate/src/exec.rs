@@ -6,14 +6,11 @@ use std::rc::Rc;
 use crate::builtin::{Builtin, not_callable, zero_of};
 use crate::function::Evaluation;
 use crate::templates::{Execution, Layer, MissingKey, Templates, find};
-use crate::tree::{Branch, Callee, Command, Ideal, Invocation, Node, Operand, Pipe, Range, Source, Span, Term, Tree};
+use crate::tree::{Branch, Callee, Command, Ideal, Invocation, Mark, Node, Operand, Pipe, Range, Source, Span, Term, Tree, Variable};
 use crate::{
     Args, Budget, Call, CallError, Exceeded, ExecError, Function, List, ListType, Map, MapType, Place, Reason, Text, Type, Uint, Value,
     fmt, is_true, type_name,
 };
-
-/// Room for the output from the start: what most templates print.
-const FIRST_OUTPUT: usize = 4096;
 
 /// Steps for entering a template, and for a call of a function of the host: each is about as long as so many nodes.
 const TEMPLATE_STEPS: usize = 8;
@@ -78,7 +75,7 @@ pub(crate) struct Machine<'e> {
     /// The variables of all templates that are being executed, the innermost last.
     slots: Vec<Held>,
     /// The node that Go would name in a message now.
-    at: u32,
+    at: Mark,
     calls: u64,
 }
 
@@ -103,30 +100,23 @@ impl Frame<'_> {
 }
 
 impl<'e> Machine<'e> {
-    pub(crate) fn new(templates: &'e Templates, execution: Execution<'e>) -> Self {
+    /// An execution that prints at the end of `out`.
+    pub(crate) fn new(templates: &'e Templates, execution: Execution<'e>, out: Vec<u8>) -> Self {
         let Execution { host, budget, missing_key } = execution;
-        Self {
-            templates,
-            host,
-            budget,
-            missing_key,
-            layer: None,
-            out: Vec::with_capacity(FIRST_OUTPUT),
-            slots: Vec::new(),
-            at: 0,
-            calls: 0,
-        }
+        Self { templates, host, budget, missing_key, layer: None, out, slots: Vec::new(), at: Mark::default(), calls: 0 }
     }
 
     /// The whole of an execution.
-    pub(crate) fn start(mut self, name: &[u8], dot: Value) -> Result<Text, ExecError> {
+    pub(crate) fn start(&mut self, name: &[u8], dot: Value) -> Result<(), ExecError> {
         let Some(found) = find(self.templates, None, name) else {
             return Err(ExecError::new(Text::default(), None, Reason::Message(self.not_associated(name))));
         };
-        match self.run(found.tree(), dot) {
-            Ok(()) => Ok(Text::from(self.out)),
-            Err(stop) => Err(unplaced(*stop)),
-        }
+        self.run(found.tree(), dot).map_err(|stop| unplaced(*stop))
+    }
+
+    /// What was printed.
+    pub(crate) fn into_output(self) -> Vec<u8> {
+        self.out
     }
 
     fn not_associated(&self, name: &[u8]) -> String {
@@ -162,27 +152,28 @@ impl<'e> Machine<'e> {
                     self.budget.write(text.len())?;
                     self.out.extend_from_slice(text);
                 }
-                Node::Action(action) => {
+                Node::Action(pipe) => {
                     let mut value = Value::Nil;
-                    self.pipeline(frame, &action.pipe, dot, &mut value)?;
-                    if action.pipe.variables.is_empty() {
-                        self.at = action.mark.id;
+                    self.pipeline(frame, pipe, dot, &mut value)?;
+                    if pipe.variables.is_empty() {
+                        self.at = pipe.action();
                         self.print(&value)?;
                     }
                 }
                 Node::If(branch) => {
-                    let flow = self.condition(frame, branch, dot, false)?;
+                    let flow = self.condition(frame, &frame.source.branches[*branch as usize], dot, false)?;
                     if flow != Flow::Next {
                         return Ok(flow);
                     }
                 }
                 Node::With(branch) => {
-                    let flow = self.condition(frame, branch, dot, true)?;
+                    let flow = self.condition(frame, &frame.source.branches[*branch as usize], dot, true)?;
                     if flow != Flow::Next {
                         return Ok(flow);
                     }
                 }
                 Node::Range(branch) => {
+                    let branch = &frame.source.branches[*branch as usize];
                     let flow = if branch.deep {
                         stacker::maybe_grow(fmt::RED_ZONE, fmt::STACK_STEP, || self.range(frame, branch, dot))?
                     } else {
@@ -289,10 +280,10 @@ impl<'e> Machine<'e> {
             self.budget.spend(1)?;
             match branch.pipe.variables.of(&frame.source.variables) {
                 [] => {}
-                [variable] => self.set(frame, variable.slot, variable.name, item.clone())?,
+                [variable] => self.set(frame, variable, item.clone())?,
                 [first, second, ..] => {
-                    self.set(frame, first.slot, first.name, Held::concrete(index))?;
-                    self.set(frame, second.slot, second.name, item.clone())?;
+                    self.set(frame, first, Held::concrete(index))?;
+                    self.set(frame, second, item.clone())?;
                 }
             }
             if self.list(frame, branch.body, &item)? == Flow::Break {
@@ -302,25 +293,25 @@ impl<'e> Machine<'e> {
         Ok(any)
     }
 
-    fn set(&mut self, frame: &Frame<'_>, slot: Option<u32>, name: Span, held: Held) -> Result<(), Stop> {
-        match slot {
+    fn set(&mut self, frame: &Frame<'_>, variable: &Variable, held: Held) -> Result<(), Stop> {
+        match variable.slot {
             Some(slot) => {
                 self.slots[frame.base + slot as usize] = held;
                 Ok(())
             }
-            None => message(format!("undefined variable: {}", frame.slice(name))),
+            None => message(format!("undefined variable: {}", frame.slice(variable.name))),
         }
     }
 
     fn template(&mut self, frame: &Frame<'_>, invocation: &Invocation, dot: &Held) -> Result<(), Stop> {
-        self.at = invocation.mark.id;
+        self.at = invocation.mark;
         let name = &frame.source.texts[invocation.name as usize];
         let Some(found) = find(self.templates, self.layer.as_deref(), name) else {
             return message(format!("template {} not defined", fmt::quote(name)));
         };
         let mut argument = Value::Nil;
-        if let Some(pipe) = &invocation.pipe {
-            self.pipeline(frame, pipe, dot, &mut argument)?;
+        if let Some(pipe) = invocation.pipe {
+            self.pipeline(frame, &frame.source.pipes[pipe as usize], dot, &mut argument)?;
         }
         self.run(found.tree(), argument)
     }
@@ -335,7 +326,7 @@ impl<'e> Machine<'e> {
     }
 
     fn commands(&mut self, frame: &Frame<'_>, pipe: &Pipe, dot: &Held, out: &mut Value) -> Result<(), Stop> {
-        self.at = pipe.mark.id;
+        self.at = pipe.mark;
         if let [first, others @ ..] = pipe.commands.of(&frame.source.commands) {
             self.command(frame, first, dot, None, out)?;
             for command in others {
@@ -344,7 +335,7 @@ impl<'e> Machine<'e> {
             }
         }
         for variable in pipe.variables.of(&frame.source.variables) {
-            self.set(frame, variable.slot, variable.name, Held::concrete(out.clone()))?;
+            self.set(frame, variable, Held::concrete(out.clone()))?;
         }
         Ok(())
     }
@@ -355,13 +346,13 @@ impl<'e> Machine<'e> {
         let Command { mark, word, arguments } = command;
         let arguments = arguments.of(&frame.source.operands);
         if let Term::Function { callee, .. } = &word.term {
-            self.at = word.mark.id;
-            return self.call(frame, *callee, arguments, dot, last, mark.id, out);
+            self.at = word.mark;
+            return self.call(frame, frame.source.callees[*callee as usize], arguments, dot, last, *mark, out);
         }
         if arguments.is_empty() && last.is_none() {
             return match &word.term {
                 Term::Nil => {
-                    self.at = word.mark.id;
+                    self.at = word.mark;
                     message("nil is not a command")
                 }
                 Term::Pipe(pipe) => self.pipeline(frame, &frame.source.pipes[*pipe as usize], dot, out),
@@ -375,15 +366,16 @@ impl<'e> Machine<'e> {
     /// A command with arguments whose first word is no function: a method, or wrong.
     fn method(&mut self, frame: &Frame<'_>, word: &Operand, arguments: &[Operand], dot: &Held, last: Option<Value>) -> Result<Value, Stop> {
         if !matches!(word.term, Term::Pipe(_)) {
-            self.at = word.mark.id;
+            self.at = word.mark;
         }
         let (receiver, fields) = match &word.term {
             Term::Field(fields) => (dot.clone(), fields),
-            Term::Variable { name, slot, fields } if !fields.is_empty() => (self.variable(frame, *slot, *name)?.clone(), fields),
-            Term::Chain { base, fields } => (self.held(frame, &frame.source.operands[*base as usize], dot)?, fields),
+            Term::Variable { variable, fields } if !fields.is_empty() => (self.variable(frame, *variable)?.clone(), fields),
+            Term::Chain { base, fields } => (self.held(frame, &frame.source.bases[*base as usize], dot)?, fields),
             _ => return message(format!("can't give argument to non-function {}", frame.print(word))),
         };
-        let Some((name, way)) = fields.of(&frame.source.texts).split_last() else { return message("BUG: a field without a name") };
+        let Some((name, way)) = fields.of(&frame.source.fields).split_last() else { return message("BUG: a field without a name") };
+        let name = frame.source.slice(*name);
         let mut value = receiver.value.clone();
         let interface = self.follow(frame, &receiver, way, &mut value)?;
         let receiver = Held { value, interface };
@@ -393,16 +385,16 @@ impl<'e> Machine<'e> {
                     && let Some(method) = self.templates.method(name)
                 {
                     let mut out = Value::Nil;
-                    let call = Invoked { frame, arguments, dot, mark: word.mark.id };
+                    let call = Invoked { frame, arguments, dot, mark: word.mark };
                     self.call_method(&call, method, &receiver.value, last, &mut out)?;
                     return Ok(out);
                 }
-                return message(format!("{name} is not a method but has arguments"));
+                return message(format!("{} is not a method but has arguments", String::from_utf8_lossy(name)));
             }
             return Ok(field(&receiver, name, self.missing_key)?.value);
         };
         let mut values = Vec::with_capacity(arguments.len() + 1);
-        let name_text = name.to_str();
+        let name_text = String::from_utf8_lossy(name);
         let parameters = object.parameters(&name_text);
         let is_counted = parameters.len() == arguments.len() + usize::from(last.is_some());
         let wanted = |index: usize| if is_counted { parameters[index] } else { Type::Any };
@@ -418,32 +410,32 @@ impl<'e> Machine<'e> {
         match object.method(&name_text, &values) {
             Some(Ok(value)) => Ok(value),
             Some(Err(error)) => {
-                self.at = word.mark.id;
+                self.at = word.mark;
                 Err(Box::new(Trouble::Call { function: name_text.into_owned(), error }))
             }
-            None if object.field(&name_text).is_some() => message(format!("{name} has arguments but cannot be invoked as function")),
+            None if object.field(&name_text).is_some() => message(format!("{name_text} has arguments but cannot be invoked as function")),
             None => Ok(field(&receiver, name, self.missing_key)?.value),
         }
     }
 
     /// What the fields `names` lead to from `start`, and whether Go sees it as an interface.
     #[inline]
-    fn follow(&mut self, frame: &Frame<'_>, start: &Held, names: &[Text], out: &mut Value) -> Result<bool, Stop> {
+    fn follow(&mut self, frame: &Frame<'_>, start: &Held, names: &[Span], out: &mut Value) -> Result<bool, Stop> {
         let Some((first, rest)) = names.split_first() else {
             *out = start.value.clone();
             return Ok(start.interface);
         };
-        let mut interface = self.step(frame, &start.value, start.interface, first, out)?;
+        let mut interface = self.step(frame, &start.value, start.interface, frame.source.slice(*first), out)?;
         for name in rest {
             let receiver = std::mem::take(out);
-            interface = self.step(frame, &receiver, interface, name, out)?;
+            interface = self.step(frame, &receiver, interface, frame.source.slice(*name), out)?;
         }
         Ok(interface)
     }
 
     /// One of many steps: nearly all are to an entry of a map.
     #[inline]
-    fn step(&mut self, frame: &Frame<'_>, receiver: &Value, interface: bool, name: &Text, out: &mut Value) -> Result<bool, Stop> {
+    fn step(&mut self, frame: &Frame<'_>, receiver: &Value, interface: bool, name: &[u8], out: &mut Value) -> Result<bool, Stop> {
         if let Value::Map(map) = receiver {
             if map.kind() == MapType::Values
                 && let Some(method) = self.templates.method(name)
@@ -452,10 +444,12 @@ impl<'e> Machine<'e> {
                 self.call_method(&call, method, receiver, None, out)?;
                 return Ok(matches!(out, Value::Nil));
             }
-            if let Some(value) = map.entries().get(name.as_bytes()) {
-                *out = value.clone();
-                return Ok(map.kind() != MapType::Text);
+            match map.entries().get(name) {
+                Some(value) => *out = value.clone(),
+                None if self.missing_key == MissingKey::Zero => *out = zero_of(map.kind()),
+                None => return message(format!("map has no entry for key {}", fmt::quote(name))),
             }
+            return Ok(map.kind() != MapType::Text);
         }
         let held = field(&Held { value: receiver.clone(), interface }, name, self.missing_key)?;
         *out = held.value;
@@ -487,10 +481,11 @@ impl<'e> Machine<'e> {
         self.invoke(call, method, &values, out)
     }
 
-    fn variable(&self, frame: &Frame<'_>, slot: Option<u32>, name: Span) -> Result<&Held, Stop> {
-        match slot {
+    fn variable(&self, frame: &Frame<'_>, variable: u32) -> Result<&Held, Stop> {
+        let variable = &frame.source.variables[variable as usize];
+        match variable.slot {
             Some(slot) => Ok(&self.slots[frame.base + slot as usize]),
-            None => message(format!("undefined variable: {}", frame.slice(name))),
+            None => message(format!("undefined variable: {}", frame.slice(variable.name))),
         }
     }
 
@@ -502,12 +497,12 @@ impl<'e> Machine<'e> {
 
     /// The value of a word that stands for itself, and whether Go sees it as an interface.
     fn operand(&mut self, frame: &Frame<'_>, operand: &Operand, dot: &Held, out: &mut Value) -> Result<bool, Stop> {
-        self.at = operand.mark.id;
+        self.at = operand.mark;
         match &operand.term {
-            Term::Field(fields) => return self.follow(frame, dot, fields.of(&frame.source.texts), out),
-            Term::Variable { name, slot, fields } => {
-                let names = fields.of(&frame.source.texts);
-                let held = self.variable(frame, *slot, *name)?;
+            Term::Field(fields) => return self.follow(frame, dot, fields.of(&frame.source.fields), out),
+            Term::Variable { variable, fields } => {
+                let names = fields.of(&frame.source.fields);
+                let held = self.variable(frame, *variable)?;
                 if names.is_empty() {
                     *out = held.value.clone();
                     return Ok(held.interface);
@@ -532,13 +527,13 @@ impl<'e> Machine<'e> {
                 };
             }
             Term::Function { callee, .. } => {
-                self.call(frame, *callee, &[], dot, None, operand.mark.id, out)?;
+                self.call(frame, frame.source.callees[*callee as usize], &[], dot, None, operand.mark, out)?;
                 // Only what returns an interface can return nil.
                 return Ok(matches!(out, Value::Nil));
             }
             Term::Chain { base, fields } => {
-                let held = self.held(frame, &frame.source.operands[*base as usize], dot)?;
-                return self.follow(frame, &held, fields.of(&frame.source.texts), out);
+                let held = self.held(frame, &frame.source.bases[*base as usize], dot)?;
+                return self.follow(frame, &held, fields.of(&frame.source.fields), out);
             }
             Term::Nil => *out = Value::Nil,
         }
@@ -549,13 +544,13 @@ impl<'e> Machine<'e> {
     fn argument(&mut self, frame: &Frame<'_>, operand: &Operand, wanted: Type, dot: &Held, out: &mut Value) -> Result<(), Stop> {
         let expected = match (&operand.term, wanted) {
             (Term::Nil, _) => {
-                self.at = operand.mark.id;
+                self.at = operand.mark;
                 let Some(value) = zero(wanted) else { return message(format!("cannot assign nil to {}", name_of(wanted))) };
                 *out = value;
                 return Ok(());
             }
             (Term::Text { value, .. }, Type::Text | Type::Any) => {
-                self.at = operand.mark.id;
+                self.at = operand.mark;
                 *out = Value::Text(frame.source.texts[*value as usize].clone());
                 return Ok(());
             }
@@ -564,7 +559,7 @@ impl<'e> Machine<'e> {
                 return Ok(());
             }
             (Term::Number(number), Type::Int | Type::Int64 | Type::Float) => {
-                self.at = operand.mark.id;
+                self.at = operand.mark;
                 let number = &frame.source.numbers[*number as usize];
                 *out = match (wanted, number.int, number.float) {
                     (Type::Int, Some(number), _) => Value::Int(number),
@@ -576,7 +571,7 @@ impl<'e> Machine<'e> {
                 return Ok(());
             }
             (Term::Number(number), Type::Uint32) => {
-                self.at = operand.mark.id;
+                self.at = operand.mark;
                 let number = frame.source.numbers[*number as usize].int.and_then(|number| u64::try_from(number).ok());
                 let Some(number) = number else { return message(format!("expected unsigned integer; found {}", frame.print(operand))) };
                 // Go cuts off what does not fit.
@@ -591,7 +586,7 @@ impl<'e> Machine<'e> {
                 Type::Uint32 => "unsigned integer",
                 Type::Float => "float",
                 Type::List | Type::Texts | Type::Map | Type::Named(_) => {
-                    self.at = operand.mark.id;
+                    self.at = operand.mark;
                     return message(format!("can't handle {} for arg of type {}", frame.print(operand), name_of(wanted)));
                 }
             },
@@ -600,7 +595,7 @@ impl<'e> Machine<'e> {
                 return validate(out, interface, wanted);
             }
         };
-        self.at = operand.mark.id;
+        self.at = operand.mark;
         message(format!("expected {expected}; found {}", frame.print(operand)))
     }
 
@@ -613,7 +608,7 @@ impl<'e> Machine<'e> {
         arguments: &[Operand],
         dot: &Held,
         last: Option<Value>,
-        mark: u32,
+        mark: Mark,
         out: &mut Value,
     ) -> Result<(), Stop> {
         let (name, fixed, variadic) = match callee {
@@ -785,7 +780,7 @@ struct Invoked<'a> {
     frame: &'a Frame<'a>,
     arguments: &'a [Operand],
     dot: &'a Held,
-    mark: u32,
+    mark: Mark,
 }
 
 impl Evaluation for Machine<'_> {
@@ -831,7 +826,7 @@ impl Machine<'_> {
 }
 
 /// The error for what happened at the node `at` of `tree`.
-fn locate(tree: &Tree, at: u32, trouble: Trouble) -> ExecError {
+fn locate(tree: &Tree, at: Mark, trouble: Trouble) -> ExecError {
     let reason = match trouble {
         Trouble::Located(error) => return error,
         Trouble::Message(message) => Reason::Message(message),
@@ -854,15 +849,15 @@ fn unplaced(trouble: Trouble) -> ExecError {
 }
 
 /// The field, the entry or the method without arguments `name` of `receiver`.
-fn field(receiver: &Held, name: &Text, missing_key: MissingKey) -> Result<Held, Stop> {
+fn field(receiver: &Held, name: &[u8], missing_key: MissingKey) -> Result<Held, Stop> {
     match &receiver.value {
         Value::Map(map) => entry(map, name, missing_key),
-        Value::Nil if receiver.interface => message(format!("nil pointer evaluating interface {{}}.{name}")),
+        Value::Nil if receiver.interface => message(format!("nil pointer evaluating interface {{}}.{}", String::from_utf8_lossy(name))),
         Value::Nil if missing_key == MissingKey::Error => message(format!("nil data; no entry for key {}", fmt::quote(name))),
         Value::Nil => Ok(Held::default()),
-        Value::Object(object) => match object.field(&name.to_str()) {
+        Value::Object(object) => match object.field(&String::from_utf8_lossy(name)) {
             Some(Ok(value)) => Ok(Held { interface: matches!(value, Value::Nil), value }),
-            Some(Err(error)) => Err(Box::new(Trouble::Call { function: name.to_string(), error })),
+            Some(Err(error)) => Err(Box::new(Trouble::Call { function: String::from_utf8_lossy(name).into_owned(), error })),
             None => match (object.kind(), object.plain()) {
                 ("map", Value::Map(map)) => entry(&map, name, missing_key),
                 _ => no_field(receiver, name),
@@ -872,12 +867,12 @@ fn field(receiver: &Held, name: &Text, missing_key: MissingKey) -> Result<Held, 
     }
 }
 
-fn no_field(receiver: &Held, name: &Text) -> Result<Held, Stop> {
+fn no_field(receiver: &Held, name: &[u8]) -> Result<Held, Stop> {
     let of = if receiver.interface { "interface {}".into() } else { type_name(&receiver.value) };
-    message(format!("can't evaluate field {name} in type {of}"))
+    message(format!("can't evaluate field {} in type {of}", String::from_utf8_lossy(name)))
 }
 
-fn entry(map: &Map, name: &Text, missing_key: MissingKey) -> Result<Held, Stop> {
+fn entry(map: &Map, name: &[u8], missing_key: MissingKey) -> Result<Held, Stop> {
     let interface = map.kind() != MapType::Text;
     match map.get(name) {
         Some(value) => Ok(Held { value, interface }),

@@ -60,24 +60,32 @@ pub(crate) struct Item {
 }
 
 /// The ASCII characters that names are made of.
-const IS_WORD: [bool; 256] = {
+const IS_WORD: [bool; 256] = table(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_");
+
+/// The ASCII characters that may follow a name. Two right braces may too.
+const ENDS_WORD: [bool; 256] = table(b" \t\r\n.,|:()");
+
+const fn table(characters: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric() || byte as u8 == b'_';
-        byte += 1;
+    let mut index = 0;
+    while index < characters.len() {
+        table[characters[index] as usize] = true;
+        index += 1;
     }
     table
-};
+}
+
+/// The longest keyword, `continue` or `template`.
+const LONGEST_KEYWORD: usize = 8;
 
 /// Where the lexer stands in a source.
 pub(crate) struct Lexer<'s> {
     source: &'s [u8],
     at: usize,
     start: usize,
-    inside: bool,
     parens: u32,
-    spaced: bool,
+    /// Whether the action that was read last has parentheses.
+    pub(crate) has_parens: bool,
     /// Whether `break` and `continue` are no functions.
     pub(crate) loops: (bool, bool),
     /// What is wrong, after a [`Token::Error`].
@@ -86,67 +94,58 @@ pub(crate) struct Lexer<'s> {
 
 impl<'s> Lexer<'s> {
     pub(crate) fn new(source: &'s [u8]) -> Self {
-        Self { source, at: 0, start: 0, inside: false, parens: 0, spaced: false, loops: (true, true), error: String::new() }
+        Self { source, at: 0, start: 0, parens: 0, has_parens: false, loops: (true, true), error: String::new() }
     }
 
-    #[inline]
-    pub(crate) fn next(&mut self) -> Item {
-        if self.inside { self.action() } else { self.text() }
+    /// Reads on, to the end of the next action or that of the source. The last of the `tokens` is then a right delimiter, the end, or an error.
+    pub(crate) fn read(&mut self, tokens: &mut Vec<Item>) {
+        self.start = self.at;
+        loop {
+            let Some(length) = find_delimiter(self.rest()) else {
+                self.at = self.source.len();
+                if self.at > self.start {
+                    tokens.push(self.item(Token::Text, false));
+                    self.start = self.at;
+                }
+                return tokens.push(self.item(Token::Eof, false));
+            };
+            let delimiter = self.at + length;
+            let has_left_trim = has_left_trim(&self.source[delimiter + 2..]);
+            self.at = if has_left_trim { self.start + trim_end(&self.source[self.start..delimiter]).len() } else { delimiter };
+            if self.at > self.start {
+                tokens.push(self.item(Token::Text, false));
+            }
+            self.start = delimiter;
+            self.at = delimiter + 2;
+            let marker = if has_left_trim { 2 } else { 0 };
+            if !self.source[self.at + marker..].starts_with(b"/*") {
+                tokens.push(self.item(Token::LeftDelim, false));
+                self.at += marker;
+                return self.action(tokens);
+            }
+            self.at += marker;
+            self.start = self.at;
+            if let Err(message) = self.comment() {
+                self.fail(message);
+                self.at = self.start;
+                return tokens.push(self.item(Token::Error, false));
+            }
+        }
     }
 
     fn rest(&self) -> &'s [u8] {
         &self.source[self.at..]
     }
 
-    fn emit(&mut self, token: Token) -> Item {
-        let item = Item { token, spaced: self.spaced, start: self.start as u32, end: self.at as u32 };
-        self.start = self.at;
-        item
+    #[inline]
+    fn item(&self, token: Token, spaced: bool) -> Item {
+        Item { token, spaced, start: self.start as u32, end: self.at as u32 }
     }
 
-    fn fail(&mut self, message: impl Into<String>) -> Item {
+    #[cold]
+    fn fail(&mut self, message: impl Into<String>) -> Token {
         self.error = message.into();
-        Item { token: Token::Error, spaced: self.spaced, start: self.start as u32, end: self.start as u32 }
-    }
-
-    fn text(&mut self) -> Item {
-        self.spaced = false;
-        loop {
-            let Some(length) = find_delimiter(self.rest()) else {
-                self.at = self.source.len();
-                return if self.at > self.start { self.emit(Token::Text) } else { self.emit(Token::Eof) };
-            };
-            if length > 0 {
-                let delimiter = self.at + length;
-                let mut end = delimiter;
-                if has_left_trim(&self.source[delimiter + 2..]) {
-                    end = self.start + trim_end(&self.source[self.start..delimiter]).len();
-                }
-                self.at = end;
-                let item = self.emit(Token::Text);
-                self.at = delimiter;
-                self.start = delimiter;
-                if item.end > item.start {
-                    return item;
-                }
-            }
-            // At the left delimiter.
-            self.at += 2;
-            let marker = if has_left_trim(self.rest()) { 2 } else { 0 };
-            if !self.source[self.at + marker..].starts_with(b"/*") {
-                let item = self.emit(Token::LeftDelim);
-                self.inside = true;
-                self.at += marker;
-                self.start = self.at;
-                self.parens = 0;
-                return item;
-            }
-            self.at += marker;
-            self.start = self.at;
-            if let Err(message) = self.comment() {
-                return self.fail(message);
-            }
-        }
+        Token::Error
     }
 
     fn comment(&mut self) -> Result<(), &'static str> {
@@ -155,6 +154,7 @@ impl<'s> Lexer<'s> {
         self.at += length + 2;
         let trim = self.right_delimiter().ok_or("comment ends before closing delimiter")?;
         self.close(trim);
+        self.start = self.at;
         Ok(())
     }
 
@@ -174,54 +174,67 @@ impl<'s> Lexer<'s> {
         if trim {
             self.at += self.rest().iter().take_while(|byte| is_space(**byte)).count();
         }
-        self.start = self.at;
     }
 
-    fn action(&mut self) -> Item {
-        self.spaced = false;
-        while let Some(byte) = self.source.get(self.at) {
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => {
-                    if self.source.get(self.at + 1) == Some(&b'-') && self.source[self.at + 2..].starts_with(b"}}") {
-                        return self.end_of_action(true);
+    /// The tokens of an action whose left delimiter is behind.
+    fn action(&mut self, tokens: &mut Vec<Item>) {
+        let mut spaced = false;
+        (self.parens, self.has_parens) = (0, false);
+        loop {
+            self.start = self.at;
+            let token = match self.rest() {
+                [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] => {
+                    if rest.starts_with(b"-}}") {
+                        return self.end_of_action(true, tokens);
                     }
                     self.at += 1;
-                    self.start = self.at;
-                    self.spaced = true;
+                    spaced = true;
+                    continue;
                 }
-                b'a'..=b'z' | b'A'..=b'Z' | b'_' => return self.identifier(),
-                b'.' if matches!(self.source.get(self.at + 1), Some(b'a'..=b'z' | b'A'..=b'Z' | b'_')) => {
+                [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.identifier(),
+                [b'.', b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => {
                     self.at += 1;
-                    return self.name(Token::Field);
+                    self.name(Token::Field)
                 }
-                b'}' if self.source.get(self.at + 1) == Some(&b'}') => return self.end_of_action(false),
-                _ => return self.other(),
+                [b'}', b'}', ..] => return self.end_of_action(false, tokens),
+                [b'|', ..] => {
+                    self.at += 1;
+                    Token::Pipe
+                }
+                [b'"', ..] => {
+                    self.at += 1;
+                    self.quoted(b'"', Token::String, "unterminated quoted string")
+                }
+                _ => self.other(),
+            };
+            if token == Token::Error {
+                self.at = self.start;
+                return tokens.push(self.item(token, spaced));
             }
+            tokens.push(self.item(token, spaced));
+            spaced = false;
         }
-        self.fail("unclosed action")
     }
 
-    /// A token that does not begin with an ASCII letter.
-    fn other(&mut self) -> Item {
+    /// A token that begins with none of those that most begin with.
+    fn other(&mut self) -> Token {
         let Some((char, size)) = next_char(self.rest()) else {
             return self.fail("unclosed action");
         };
         self.at += size;
         match char {
-            '=' => self.emit(Token::Assign),
+            '=' => Token::Assign,
             ':' => {
                 if self.rest().first() != Some(&b'=') {
                     return self.fail("expected :=");
                 }
                 self.at += 1;
-                self.emit(Token::Declare)
+                Token::Declare
             }
-            '|' => self.emit(Token::Pipe),
-            '"' => self.quoted(b'"', Token::String, "unterminated quoted string"),
             '`' => match memchr::memchr(b'`', self.rest()) {
                 Some(length) => {
                     self.at += length + 1;
-                    self.emit(Token::RawString)
+                    Token::RawString
                 }
                 None => self.fail("unterminated raw quoted string"),
             },
@@ -235,64 +248,66 @@ impl<'s> Lexer<'s> {
             _ if is_alphanumeric(char) => self.identifier(),
             '(' => {
                 self.parens += 1;
-                self.emit(Token::LeftParen)
+                self.has_parens = true;
+                Token::LeftParen
             }
             ')' => match self.parens.checked_sub(1) {
                 Some(parens) => {
                     self.parens = parens;
-                    self.emit(Token::RightParen)
+                    Token::RightParen
                 }
                 None => self.fail("unexpected right paren"),
             },
-            '!'..='~' => self.emit(Token::Char),
+            '!'..='~' => Token::Char,
             _ => self.fail(format!("unrecognized character in action: {}", unicode(char))),
         }
     }
 
-    fn end_of_action(&mut self, trim: bool) -> Item {
+    fn end_of_action(&mut self, trim: bool, tokens: &mut Vec<Item>) {
         if self.parens > 0 {
-            return self.fail("unclosed left paren");
+            self.fail("unclosed left paren");
+            return tokens.push(self.item(Token::Error, false));
         }
         let start = self.at + if trim { 2 } else { 0 };
         self.close(trim);
-        self.inside = false;
-        Item { token: Token::RightDelim, spaced: self.spaced, start: start as u32, end: start as u32 + 2 }
+        tokens.push(Item { token: Token::RightDelim, spaced: false, start: start as u32, end: start as u32 + 2 });
     }
 
-    fn quoted(&mut self, mark: u8, token: Token, unterminated: &str) -> Item {
+    fn quoted(&mut self, mark: u8, token: Token, unterminated: &str) -> Token {
         loop {
-            let Some(byte) = self.rest().first() else { return self.fail(unterminated) };
-            self.at += 1;
-            match *byte {
-                b'\\' => match self.rest().first() {
-                    None | Some(b'\n') => return self.fail(unterminated),
-                    Some(_) => self.at += 1,
-                },
-                b'\n' => return self.fail(unterminated),
-                byte if byte == mark => return self.emit(token),
-                _ => {}
+            let rest = self.rest();
+            let length = rest.iter().position(|byte| *byte == mark || matches!(byte, b'\\' | b'\n')).unwrap_or(rest.len());
+            self.at += length;
+            match rest[length..] {
+                [b'\\', escaped, ..] if escaped != b'\n' => self.at += 2,
+                [byte, ..] if byte == mark => {
+                    self.at += 1;
+                    return token;
+                }
+                _ => return self.fail(unterminated),
             }
         }
     }
 
     /// A field or a variable, of which `.` or `$` is behind.
-    fn name(&mut self, token: Token) -> Item {
+    fn name(&mut self, token: Token) -> Token {
         if self.at_terminator() {
-            return self.emit(if token == Token::Variable { Token::Variable } else { Token::Dot });
+            return if token == Token::Variable { Token::Variable } else { Token::Dot };
         }
         self.alphanumerics();
-        if !self.at_terminator() {
-            return self.bad_character();
-        }
-        self.emit(token)
+        if self.at_terminator() { token } else { self.bad_character() }
     }
 
-    fn identifier(&mut self) -> Item {
+    fn identifier(&mut self) -> Token {
         self.alphanumerics();
         if !self.at_terminator() {
             return self.bad_character();
         }
-        let token = match &self.source[self.start..self.at] {
+        let word = &self.source[self.start..self.at];
+        if word.len() > LONGEST_KEYWORD {
+            return Token::Identifier;
+        }
+        match word {
             b"block" => Token::Block,
             b"break" if self.loops.0 => Token::Break,
             b"continue" if self.loops.1 => Token::Continue,
@@ -306,38 +321,48 @@ impl<'s> Lexer<'s> {
             b"with" => Token::With,
             b"true" | b"false" => Token::Bool,
             _ => Token::Identifier,
-        };
-        self.emit(token)
-    }
-
-    fn alphanumerics(&mut self) {
-        loop {
-            let rest = &self.source[self.at..];
-            self.at += rest.iter().position(|byte| !IS_WORD[usize::from(*byte)]).unwrap_or(rest.len());
-            match self.source.get(self.at) {
-                Some(0x80..) => {}
-                _ => return,
-            }
-            match next_char(self.rest()) {
-                Some((char, size)) if is_alphanumeric(char) => self.at += size,
-                _ => return,
-            }
         }
     }
 
-    fn bad_character(&mut self) -> Item {
+    #[inline]
+    fn alphanumerics(&mut self) {
+        let mut at = self.at;
+        while let Some(byte) = self.source.get(at)
+            && IS_WORD[usize::from(*byte)]
+        {
+            at += 1;
+        }
+        self.at = at;
+        if matches!(self.source.get(at), Some(0x80..)) {
+            self.other_alphanumerics();
+        }
+    }
+
+    /// Goes on in a name in which there is more than ASCII.
+    #[cold]
+    fn other_alphanumerics(&mut self) {
+        while let Some((char, size)) = next_char(self.rest())
+            && is_alphanumeric(char)
+        {
+            self.at += size;
+        }
+    }
+
+    #[cold]
+    fn bad_character(&mut self) -> Token {
         let char = next_char(self.rest()).map_or(char::REPLACEMENT_CHARACTER, |(char, _)| char);
         self.fail(format!("bad character {}", unicode(char)))
     }
 
+    #[inline]
     fn at_terminator(&self) -> bool {
         match self.rest() {
-            [] | [b' ' | b'\t' | b'\r' | b'\n' | b'.' | b',' | b'|' | b':' | b')' | b'(', ..] => true,
-            rest => rest.starts_with(b"}}"),
+            [] => true,
+            [first, rest @ ..] => ENDS_WORD[usize::from(*first)] || *first == b'}' && rest.first() == Some(&b'}'),
         }
     }
 
-    fn number(&mut self) -> Item {
+    fn number(&mut self) -> Token {
         let mut good = self.scan_number();
         let mut token = Token::Number;
         if good && matches!(self.rest().first(), Some(b'+' | b'-')) {
@@ -348,7 +373,7 @@ impl<'s> Lexer<'s> {
             let quoted = crate::fmt::quote(&self.source[self.start..self.at]);
             return self.fail(format!("bad number syntax: {quoted}"));
         }
-        self.emit(token)
+        token
     }
 
     fn accept(&mut self, valid: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::builtin::Builtin;
 use crate::constant;
 use crate::lex::{Item, Lexer, Token};
-use crate::tree::{Action, Branch, Callee, Command, Declared, Invocation, Mark, Node, Operand, Pipe, Range, Source, Span, Term, Tree};
+use crate::tree::{Branch, Callee, Command, Invocation, Mark, Node, Operand, Part, Pipe, Range, Source, Span, Term, Tree, Variable};
 use crate::{Functions, ParseError, Text, fmt};
 
 /// The largest source. The largest file of a public chart has 2 MiB, and positions are kept in 32 bits.
@@ -35,7 +35,7 @@ pub(crate) fn parse(name: &Text, source: &Text, functions: &dyn Functions) -> Re
     code.nodes.reserve(actions * 2);
     code.commands.reserve(actions);
     code.operands.reserve(actions);
-    code.texts.reserve(actions * 2);
+    code.fields.reserve(actions);
     let mut lexer = Lexer::new(source);
     lexer.loops = (functions.find("break").is_none(), functions.find("continue").is_none());
     let mut parser = Parser {
@@ -43,14 +43,13 @@ pub(crate) fn parse(name: &Text, source: &Text, functions: &dyn Functions) -> Re
         source: code,
         functions,
         lexer,
-        tokens: [Item { token: Token::Eof, spaced: false, start: 0, end: 0 }; 2],
-        peeked: 0,
-        last: 0,
+        tokens: Vec::with_capacity(FIRST_STACK),
+        at: 0,
+        seen: 0,
         scope: Scope::default(),
         trees: BTreeMap::new(),
         action: None,
         depth: 0,
-        next_id: 1,
         nodes: Vec::with_capacity(FIRST_STACK),
         commands: Vec::with_capacity(FIRST_STACK),
         operands: Vec::with_capacity(FIRST_STACK),
@@ -62,7 +61,7 @@ pub(crate) fn parse(name: &Text, source: &Text, functions: &dyn Functions) -> Re
             let tree = |(name, Parts { nodes, variables, is_empty })| Tree { name, source: source.clone(), nodes, variables, is_empty };
             Ok(parser.trees.into_iter().map(tree).collect())
         }
-        Err(message) => Err(ParseError { template: name.clone(), line: parser.line_of(parser.last), message }),
+        Err(message) => Err(ParseError { template: name.clone(), line: parser.line_of(parser.last()), message }),
     }
 }
 
@@ -76,7 +75,7 @@ struct Parts {
 /// What is known of one template while it is parsed.
 #[derive(Default)]
 struct Scope {
-    variables: Vec<Variable>,
+    variables: Vec<Known>,
     /// How many variables there are now when the template is executed.
     live: u32,
     most: u32,
@@ -84,7 +83,7 @@ struct Scope {
 }
 
 /// A variable that the parser knows. Go's parser knows more of them than there are in execution: those of a body in its `else`.
-struct Variable {
+struct Known {
     name: Span,
     slot: Option<u32>,
 }
@@ -92,7 +91,7 @@ struct Variable {
 impl Scope {
     fn new() -> Self {
         // The first is `$`, which stands nowhere.
-        Self { variables: vec![Variable { name: Span::default(), slot: Some(0) }], live: 1, most: 1, ranges: 0 }
+        Self { variables: vec![Known { name: Span::default(), slot: Some(0) }], live: 1, most: 1, ranges: 0 }
     }
 }
 
@@ -142,33 +141,30 @@ struct Parser<'s> {
     source: Source,
     functions: &'s dyn Functions,
     lexer: Lexer<'s>,
-    /// The tokens that have been read ahead, the next one last.
-    tokens: [Item; 2],
-    peeked: usize,
-    /// Where the last token that was read begins, also if it was read ahead: Go reports that line.
-    last: u32,
+    /// The tokens of an action and of the text before it.
+    tokens: Vec<Item>,
+    /// The next one.
+    at: usize,
+    /// The first one that nobody has looked at yet.
+    seen: usize,
     scope: Scope,
     trees: BTreeMap<Text, Parts>,
     /// Where the action begins; none outside.
     action: Option<u32>,
     depth: u32,
-    next_id: u32,
     /// What has been read of lists, pipelines and commands that are not complete yet, each on top of those around it.
     nodes: Vec<Node>,
     commands: Vec<Command>,
     operands: Vec<Operand>,
     /// Functions that were found, each where its name's hash puts it: few names are most of the calls.
-    callees: [Option<(&'s [u8], Callee)>; REMEMBERED_CALLEES],
+    callees: [Option<(&'s [u8], u32)>; REMEMBERED_CALLEES],
 }
 
 /// Moves what lies on `stack` from `base` on to its place among the others.
-fn settle<T>(stack: &mut Vec<T>, base: usize, list: &mut Vec<T>) -> Range {
+fn settle<T: Copy>(stack: &mut Vec<T>, base: usize, list: &mut Vec<T>) -> Range {
     let start = list.len() as u32;
-    match stack.len() - base {
-        0 => {}
-        1 => list.extend(stack.pop()),
-        _ => list.extend(stack.drain(base..)),
-    }
+    list.extend_from_slice(&stack[base..]);
+    stack.truncate(base);
     Range { start, end: list.len() as u32 }
 }
 
@@ -187,47 +183,39 @@ impl<'s> Parser<'s> {
         &self.text[item.start as usize..item.end as usize]
     }
 
-    fn mark(&mut self, position: u32) -> Mark {
-        let id = self.next_id;
-        self.next_id += 1;
-        Mark { id, position }
+    /// Where the last token begins that somebody looked at: Go reports that line.
+    fn last(&self) -> u32 {
+        self.seen.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(0, |item| item.start)
     }
 
-    #[inline(always)]
+    #[inline]
     fn next(&mut self) -> Item {
-        match self.peeked.checked_sub(1) {
-            Some(peeked) => {
-                self.peeked = peeked;
-                self.tokens[peeked & 1]
-            }
-            None => self.read(),
-        }
-    }
-
-    #[inline(always)]
-    fn peek(&mut self) -> Item {
-        match self.peeked.checked_sub(1) {
-            Some(peeked) => self.tokens[peeked & 1],
-            None => {
-                let item = self.read();
-                (self.tokens[0], self.peeked) = (item, 1);
-                item
-            }
-        }
-    }
-
-    /// The next token of the source. It is not made part of those above: they are short and everywhere.
-    #[inline(never)]
-    fn read(&mut self) -> Item {
-        let item = self.lexer.next();
-        self.last = item.start;
+        let item = self.peek();
+        self.at += 1;
         item
     }
 
     #[inline]
-    fn put_back(&mut self, item: Item) {
-        self.tokens[self.peeked] = item;
-        self.peeked += 1;
+    fn peek(&mut self) -> Item {
+        if self.at == self.tokens.len() {
+            self.read();
+        }
+        self.seen = self.seen.max(self.at + 1);
+        self.tokens[self.at]
+    }
+
+    /// The tokens up to the end of the next action. It is not made part of those above: they are short and everywhere.
+    #[inline(never)]
+    fn read(&mut self) {
+        self.tokens.clear();
+        (self.at, self.seen) = (0, 0);
+        self.lexer.read(&mut self.tokens);
+    }
+
+    /// Makes the token that was taken last the next one again. Those of an action are never apart.
+    #[inline]
+    fn put_back(&mut self) {
+        self.at -= 1;
     }
 
     fn expect(&mut self, token: Token, context: &str) -> Rule<Item> {
@@ -287,8 +275,8 @@ impl<'s> Parser<'s> {
                         self.definition()?;
                         continue;
                     }
-                    self.put_back(keyword);
-                    self.put_back(item);
+                    self.put_back();
+                    self.put_back();
                 }
                 _ => {}
             }
@@ -387,9 +375,8 @@ impl<'s> Parser<'s> {
             Token::With => self.control(Control::With)?,
             Token::Template => self.template()?,
             _ => {
-                self.put_back(item);
-                let mark = self.mark(item.start);
-                Node::Action(Action { mark, pipe: self.pipeline("command", Token::RightDelim, false)? })
+                self.put_back();
+                Node::Action(self.pipeline("command", Token::RightDelim, false)?)
             }
         };
         Ok(Parsed::Node(node))
@@ -447,7 +434,7 @@ impl<'s> Parser<'s> {
         }
         self.scope.variables.truncate(known);
         self.scope.live = live;
-        let branch = Branch { pipe, body, otherwise, deep };
+        let branch = place(Branch { pipe, body, otherwise, deep }, &mut self.source.branches);
         Ok(match control {
             Control::If => Node::If(branch),
             Control::With => Node::With(branch),
@@ -461,8 +448,7 @@ impl<'s> Parser<'s> {
         let name = self.template_name(item, CONTEXT)?;
         let pipe = self.pipeline(CONTEXT, Token::RightDelim, false)?;
         self.inner(name.clone(), CONTEXT)?;
-        let mark = self.mark(item.start);
-        Ok(Node::Template(Invocation { mark, name: place(name, &mut self.source.texts), pipe: Some(pipe) }))
+        Ok(self.invocation(item, name, Some(pipe)))
     }
 
     fn template(&mut self) -> Rule<Node> {
@@ -475,15 +461,21 @@ impl<'s> Parser<'s> {
         } else {
             pipe = Some(self.pipeline(CONTEXT, Token::RightDelim, false)?);
         }
-        let mark = self.mark(item.start);
-        Ok(Node::Template(Invocation { mark, name: place(name, &mut self.source.texts), pipe }))
+        Ok(self.invocation(item, name, pipe))
+    }
+
+    fn invocation(&mut self, item: Item, name: Text, pipe: Option<Pipe>) -> Node {
+        let mark = Mark::new(item.start, Part::Invocation);
+        let pipe = pipe.map(|pipe| place(pipe, &mut self.source.pipes));
+        Node::Template(Invocation { mark, name: place(name, &mut self.source.texts), pipe })
     }
 
     fn pipeline(&mut self, context: &str, end: Token, deep: bool) -> Rule<Pipe> {
-        let position = self.peek().start;
-        let mark = self.mark(position);
-        let (assigns, names) = self.declarations(context)?;
-        let base = self.commands.len();
+        let mark = Mark::new(self.peek().start, Part::Pipe);
+        let (assigns, names) = if self.peek().token == Token::Variable { self.declarations(context)? } else { (false, [None; 2]) };
+        // Without parentheses nothing comes between the parts of a pipeline, and they are made where they belong.
+        let is_plain = !self.lexer.has_parens;
+        let base = if is_plain { self.source.commands.len() } else { self.commands.len() };
         loop {
             let item = self.peek();
             match item.token {
@@ -504,22 +496,27 @@ impl<'s> Parser<'s> {
                 | Token::Variable
                 | Token::LeftParen => {
                     let command = self.command()?;
-                    self.commands.push(command);
+                    if is_plain { &mut self.source.commands } else { &mut self.commands }.push(command);
                 }
                 _ => return Err(self.unexpected(item, context)),
             }
         }
-        if self.commands.len() == base {
+        let commands = if is_plain { &self.source.commands[base..] } else { &self.commands[base..] };
+        if commands.is_empty() {
             return Err(format!("missing value for {context}"));
         }
-        for (index, command) in self.commands[base..].iter().enumerate().skip(1) {
+        for (index, command) in commands.iter().enumerate().skip(1) {
             if matches!(command.word.term, Term::Bool(_) | Term::Dot | Term::Nil | Term::Number(_) | Term::Text { .. }) {
                 return Err(format!("non executable command in pipeline stage {}", index + 1));
             }
         }
-        let commands = settle(&mut self.commands, base, &mut self.source.commands);
+        let commands = if is_plain {
+            Range { start: base as u32, end: self.source.commands.len() as u32 }
+        } else {
+            settle(&mut self.commands, base, &mut self.source.commands)
+        };
         let start = self.source.variables.len() as u32;
-        for name in names {
+        for name in names.into_iter().flatten() {
             let declared = self.declare(name, assigns);
             self.source.variables.push(declared);
         }
@@ -528,70 +525,66 @@ impl<'s> Parser<'s> {
     }
 
     /// The variables on the left side. Until the pipeline has been evaluated there are none of them; the parser knows their names from here on.
-    fn declarations(&mut self, context: &str) -> Rule<(bool, Vec<Span>)> {
-        let (mut assigns, mut names) = (false, Vec::new());
+    fn declarations(&mut self, context: &str) -> Rule<(bool, [Option<Span>; 2])> {
+        let mut names = [None; 2];
         loop {
             let variable = self.peek();
             if variable.token != Token::Variable {
-                return Ok((assigns, names));
+                return Ok((false, names));
             }
             self.next();
             let next = self.peek();
-            if matches!(next.token, Token::Assign | Token::Declare) {
-                assigns = next.token == Token::Assign;
-                self.next();
-                names.push(span(variable));
-                self.scope.variables.push(Variable { name: span(variable), slot: None });
-                return Ok((assigns, names));
+            let is_last = matches!(next.token, Token::Assign | Token::Declare);
+            let goes_on = next.token == Token::Char && self.value(next) == b",";
+            if !is_last && !goes_on {
+                self.put_back();
+                return Ok((false, names));
             }
-            if next.token == Token::Char && self.value(next) == b"," {
-                self.next();
-                names.push(span(variable));
-                self.scope.variables.push(Variable { name: span(variable), slot: None });
-                if context == "range" && names.len() < 2 {
-                    match self.peek().token {
-                        Token::Variable | Token::RightDelim | Token::RightParen => continue,
-                        _ => return Err("range can only initialize variables".to_owned()),
-                    }
-                }
+            self.next();
+            let place = usize::from(names[0].is_some());
+            names[place] = Some(span(variable));
+            self.scope.variables.push(Known { name: span(variable), slot: None });
+            if is_last {
+                return Ok((next.token == Token::Assign, names));
+            }
+            if context != "range" || place > 0 {
                 return Err(format!("too many declarations in {context}"));
             }
-            self.put_back(variable);
-            return Ok((assigns, names));
+            if !matches!(self.peek().token, Token::Variable | Token::RightDelim | Token::RightParen) {
+                return Err("range can only initialize variables".to_owned());
+            }
         }
     }
 
-    fn declare(&mut self, name: Span, assigns: bool) -> Declared {
+    fn declare(&mut self, name: Span, assigns: bool) -> Variable {
         if assigns {
-            return Declared { name, slot: self.resolve(name) };
+            return Variable { name, slot: self.resolve(name) };
         }
         let slot = self.scope.live;
         self.scope.live += 1;
         self.scope.most = self.scope.most.max(self.scope.live);
-        self.scope.variables.push(Variable { name, slot: Some(slot) });
-        Declared { name, slot: Some(slot) }
+        self.scope.variables.push(Known { name, slot: Some(slot) });
+        Variable { name, slot: Some(slot) }
     }
 
-    fn same_name(&self, variable: &Variable, name: Span) -> bool {
-        let name = self.source.slice(name);
-        if variable.name == Span::default() { name == b"$" } else { self.source.slice(variable.name) == name }
+    fn same_name(&self, variable: &Known, name: &[u8]) -> bool {
+        let known = variable.name;
+        let known = if known == Span::default() { b"$" } else { &self.text[known.start as usize..known.end as usize] };
+        known == name
     }
 
     /// Where the variable `name` is in execution.
     fn resolve(&self, name: Span) -> Option<u32> {
-        self.scope
-            .variables
-            .iter()
-            .rev()
-            .find(|variable| variable.slot.is_some() && self.same_name(variable, name))
-            .and_then(|variable| variable.slot)
+        let name = &self.text[name.start as usize..name.end as usize];
+        let mut known = self.scope.variables.iter().rev();
+        known.find(|variable| variable.slot.is_some() && self.same_name(variable, name)).and_then(|variable| variable.slot)
     }
 
     fn command(&mut self) -> Rule<Command> {
-        let position = self.peek().start;
-        let mark = self.mark(position);
+        let mark = Mark::new(self.peek().start, Part::Command);
         let Some(word) = self.operand()? else { return Err("empty command".to_owned()) };
-        let base = self.operands.len();
+        let is_plain = !self.lexer.has_parens;
+        let base = if is_plain { self.source.operands.len() } else { self.operands.len() };
         loop {
             let item = self.peek();
             match item.token {
@@ -601,13 +594,17 @@ impl<'s> Parser<'s> {
                     break;
                 }
                 _ if item.spaced => match self.operand()? {
-                    Some(operand) => self.operands.push(operand),
+                    Some(operand) => if is_plain { &mut self.source.operands } else { &mut self.operands }.push(operand),
                     None => return Err(self.unexpected(item, "operand")),
                 },
                 _ => return Err(self.unexpected(item, "operand")),
             }
         }
-        let arguments = settle(&mut self.operands, base, &mut self.source.operands);
+        let arguments = if is_plain {
+            Range { start: base as u32, end: self.source.operands.len() as u32 }
+        } else {
+            settle(&mut self.operands, base, &mut self.source.operands)
+        };
         Ok(Command { mark, word, arguments })
     }
 
@@ -618,31 +615,30 @@ impl<'s> Parser<'s> {
             return Ok(Some(operand));
         }
         let start = match operand.term {
-            // The name of the first field is the last of the texts.
+            // The name of the first field is the last of the fields.
             Term::Field(names) => names.start,
-            _ => self.source.texts.len() as u32,
+            _ => self.source.fields.len() as u32,
         };
         let mut next = first;
         while next.token == Token::Field && !next.spaced {
             self.next();
-            self.source.texts.push(Text::new(&self.value(next)[1..]));
+            self.source.fields.push(name_of(next));
             next = self.peek();
         }
-        let fields = Range { start, end: self.source.texts.len() as u32 };
-        let mark = self.mark(first.start);
+        let fields = Range { start, end: self.source.fields.len() as u32 };
         let term = match operand.term {
             Term::Field(_) => Term::Field(fields),
-            Term::Variable { name, slot, .. } => Term::Variable { name, slot, fields },
+            Term::Variable { variable, .. } => Term::Variable { variable, fields },
             Term::Bool(_) | Term::Text { .. } | Term::Number(_) | Term::Nil | Term::Dot => {
                 let mut printed = Vec::new();
                 operand.print(&self.source, &mut printed);
                 return Err(format!("unexpected . after term {}", fmt::quote(&printed)));
             }
             Term::Function { .. } | Term::Pipe(_) | Term::Chain { .. } => {
-                Term::Chain { base: place(operand, &mut self.source.operands), fields }
+                Term::Chain { base: place(operand, &mut self.source.bases), fields }
             }
         };
-        Ok(Some(Operand { mark, term }))
+        Ok(Some(Operand { mark: Mark::new(first.start, Part::Operand), term }))
     }
 
     /// `None` if the next token is none that a term begins with; it is not taken then.
@@ -654,13 +650,15 @@ impl<'s> Parser<'s> {
             Token::Dot => Term::Dot,
             Token::Nil => Term::Nil,
             Token::Variable => {
-                if !self.scope.variables.iter().any(|variable| self.same_name(variable, span(item))) {
+                let slot = self.resolve(span(item));
+                if slot.is_none() && !self.scope.variables.iter().any(|variable| self.same_name(variable, value)) {
                     return Err(format!("undefined variable {}", fmt::quote(value)));
                 }
-                Term::Variable { name: span(item), slot: self.resolve(span(item)), fields: Range::default() }
+                let variable = Variable { name: span(item), slot };
+                Term::Variable { variable: place(variable, &mut self.source.variables), fields: Range::default() }
             }
             Token::Field => {
-                let start = place(Text::new(&value[1..]), &mut self.source.texts);
+                let start = place(name_of(item), &mut self.source.fields);
                 Term::Field(Range { start, end: start + 1 })
             }
             Token::Bool => Term::Bool(value == b"true"),
@@ -677,15 +675,15 @@ impl<'s> Parser<'s> {
                 Term::Text { value: place(constant::unquote(value)?, &mut self.source.texts), quoted: span(item) }
             }
             _ => {
-                self.put_back(item);
+                self.put_back();
                 return Ok(None);
             }
         };
-        let mark = self.mark(item.start);
-        Ok(Some(Operand { mark, term }))
+        Ok(Some(Operand { mark: Mark::new(item.start, Part::Operand), term }))
     }
 
-    fn function(&mut self, name: &'s [u8]) -> Rule<Callee> {
+    /// The place of the function among the callees.
+    fn function(&mut self, name: &'s [u8]) -> Rule<u32> {
         let hash = name.iter().fold(name.len(), |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte))) % REMEMBERED_CALLEES;
         if let Some((remembered, callee)) = self.callees[hash]
             && remembered == name
@@ -697,6 +695,7 @@ impl<'s> Parser<'s> {
             Some(function) => Callee::Host(function),
             None => Callee::Builtin(Builtin::named(text).ok_or_else(|| format!("function {} not defined", fmt::quote(name)))?),
         };
+        let callee = place(callee, &mut self.source.callees);
         self.callees[hash] = Some((name, callee));
         Ok(callee)
     }
@@ -704,6 +703,11 @@ impl<'s> Parser<'s> {
 
 fn span(item: Item) -> Span {
     Span { start: item.start, end: item.end }
+}
+
+/// The name of a field, without its dot.
+fn name_of(field: Item) -> Span {
+    Span { start: field.start + 1, end: field.end }
 }
 
 /// As `%.10q`.

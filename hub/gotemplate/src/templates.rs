@@ -91,7 +91,18 @@ impl Templates {
 
     /// What the template `name` prints with `dot`.
     pub fn execute(&self, name: &str, dot: Value, execution: Execution<'_>) -> Result<Text, ExecError> {
-        Machine::new(self, execution).start(name.as_bytes(), dot)
+        let mut out = Vec::new();
+        self.execute_into(&mut out, name, dot, execution)?;
+        Ok(out.into())
+    }
+
+    /// The same in place of what is in `out`, whose memory serves one execution after the other.
+    pub fn execute_into(&self, out: &mut Vec<u8>, name: &str, dot: Value, execution: Execution<'_>) -> Result<(), ExecError> {
+        out.clear();
+        let mut machine = Machine::new(self, execution, std::mem::take(out));
+        let outcome = machine.start(name.as_bytes(), dot);
+        *out = machine.into_output();
+        outcome
     }
 
     pub(crate) fn root(&self) -> &Text {

@@ -14,13 +14,22 @@ pub(crate) struct Source {
     pub(crate) name: Text,
     pub(crate) text: Text,
     pub(crate) nodes: Vec<Node>,
+    pub(crate) branches: Vec<Branch>,
+    /// Those in parentheses.
     pub(crate) pipes: Vec<Pipe>,
-    pub(crate) variables: Vec<Declared>,
+    /// All places where a variable is set or read.
+    pub(crate) variables: Vec<Variable>,
     pub(crate) commands: Vec<Command>,
     pub(crate) operands: Vec<Operand>,
+    /// What stands before the fields of a chain.
+    pub(crate) bases: Vec<Operand>,
     pub(crate) numbers: Vec<Number>,
-    /// Names of fields, and constants.
+    /// Names of fields.
+    pub(crate) fields: Vec<Span>,
+    /// Constants, and names of templates.
     pub(crate) texts: Vec<Text>,
+    /// The functions that are called, each once.
+    pub(crate) callees: Vec<Callee>,
 }
 
 impl Source {
@@ -61,29 +70,47 @@ impl Range {
 /// Bytes of a source.
 pub(crate) type Span = Range;
 
-/// What Go calls a node, for messages: which one it is of its source, and where it begins.
+/// What Go calls a node, for messages: where it begins and what it is. Of nodes that begin at one place each is something else. The default is
+/// none: every node stands after a delimiter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Mark(u32);
+
+/// What a [`Mark`] is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) id: u32,
-    pub(crate) position: u32,
+pub(crate) enum Part {
+    Action,
+    Pipe,
+    Command,
+    Operand,
+    Invocation,
+}
+
+impl Mark {
+    /// Bits for the part. Those of the largest position are 26, so that all are 29.
+    const PART_BITS: u32 = 3;
+
+    #[inline]
+    pub(crate) fn new(position: u32, part: Part) -> Self {
+        Self(position << Self::PART_BITS | part as u32)
+    }
+
+    pub(crate) fn position(self) -> u32 {
+        self.0 >> Self::PART_BITS
+    }
 }
 
 /// What is done one after another.
+#[derive(Clone, Copy)]
 pub(crate) enum Node {
     Text(Span),
-    Action(Action),
-    If(Branch),
-    With(Branch),
-    Range(Branch),
+    Action(Pipe),
+    /// Among the branches, as the next two.
+    If(u32),
+    With(u32),
+    Range(u32),
     Template(Invocation),
     Break,
     Continue,
-}
-
-/// `{{pipeline}}`.
-pub(crate) struct Action {
-    pub(crate) mark: Mark,
-    pub(crate) pipe: Pipe,
 }
 
 /// `if`, `with` or `range`.
@@ -96,11 +123,13 @@ pub(crate) struct Branch {
 }
 
 /// `{{template "name" pipeline}}`.
+#[derive(Clone, Copy)]
 pub(crate) struct Invocation {
     pub(crate) mark: Mark,
     /// Among the texts.
     pub(crate) name: u32,
-    pub(crate) pipe: Option<Pipe>,
+    /// Among the pipes.
+    pub(crate) pipe: Option<u32>,
 }
 
 /// Commands of which each is the last argument of the next, and the variables that get the value.
@@ -114,14 +143,24 @@ pub(crate) struct Pipe {
     pub(crate) deep: bool,
 }
 
-/// A variable on the left side.
-pub(crate) struct Declared {
+impl Pipe {
+    /// The mark of the action that it is all of.
+    #[inline]
+    pub(crate) fn action(&self) -> Mark {
+        Mark::new(self.mark.position(), Part::Action)
+    }
+}
+
+/// A variable where it is set or read.
+#[derive(Clone, Copy)]
+pub(crate) struct Variable {
     pub(crate) name: Span,
     /// `None`: no such variable is there when the template is executed.
     pub(crate) slot: Option<u32>,
 }
 
 /// What is called, and its arguments.
+#[derive(Clone, Copy)]
 pub(crate) struct Command {
     pub(crate) mark: Mark,
     pub(crate) word: Operand,
@@ -129,11 +168,13 @@ pub(crate) struct Command {
 }
 
 /// A word of a command.
+#[derive(Clone, Copy)]
 pub(crate) struct Operand {
     pub(crate) mark: Mark,
     pub(crate) term: Term,
 }
 
+#[derive(Clone, Copy)]
 pub(crate) enum Term {
     Dot,
     Nil,
@@ -146,19 +187,20 @@ pub(crate) enum Term {
     /// Among the numbers.
     Number(u32),
     Field(Range),
+    /// The variable is among the variables.
     Variable {
-        name: Span,
-        slot: Option<u32>,
+        variable: u32,
         fields: Range,
     },
-    /// The base is among the operands.
+    /// The base is among the bases.
     Chain {
         base: u32,
         fields: Range,
     },
+    /// The callee is among the callees.
     Function {
         name: Span,
-        callee: Callee,
+        callee: u32,
     },
     /// Among the pipes.
     Pipe(u32),
@@ -189,29 +231,29 @@ pub(crate) enum Ideal {
 }
 
 impl Tree {
-    /// The line, the column and the text of the node `id`.
-    pub(crate) fn locate(&self, id: u32) -> Option<(usize, usize, String)> {
-        let mut finder = Finder { source: &self.source, id, found: None };
+    /// The line, the column and the text of the node of `mark`.
+    pub(crate) fn locate(&self, mark: Mark) -> Option<(usize, usize, String)> {
+        let mut finder = Finder { source: &self.source, mark, found: None };
         finder.nodes(self.nodes);
-        let (position, text) = finder.found?;
-        let before = &self.source.text[..position as usize];
+        let text = finder.found?;
+        let before = &self.source.text[..mark.position() as usize];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Some((line, before.len() - line_start, text))
     }
 }
 
-/// Goes through a tree for the node of a number. Trees are not deeper than the parser lets them be.
+/// Goes through a tree for a node. Trees are not deeper than the parser lets them be.
 struct Finder<'a> {
     source: &'a Source,
-    id: u32,
-    found: Option<(u32, String)>,
+    mark: Mark,
+    found: Option<String>,
 }
 
 impl Finder<'_> {
     fn check(&mut self, mark: Mark, print: impl FnOnce(&Source) -> Vec<u8>) {
-        if mark.id == self.id && self.found.is_none() {
-            self.found = Some((mark.position, String::from_utf8_lossy(&print(self.source)).into_owned()));
+        if mark == self.mark && self.found.is_none() {
+            self.found = Some(String::from_utf8_lossy(&print(self.source)).into_owned());
         }
     }
 
@@ -219,24 +261,25 @@ impl Finder<'_> {
         for node in nodes.of(&self.source.nodes) {
             match node {
                 Node::Text(_) | Node::Break | Node::Continue => {}
-                Node::Action(action) => {
-                    self.check(action.mark, |source| {
+                Node::Action(pipe) => {
+                    self.check(pipe.action(), |source| {
                         let mut out = b"{{".to_vec();
-                        action.pipe.print(source, &mut out);
+                        pipe.print(source, &mut out);
                         out.extend_from_slice(b"}}");
                         out
                     });
-                    self.pipe(&action.pipe);
+                    self.pipe(pipe);
                 }
                 Node::If(branch) | Node::With(branch) | Node::Range(branch) => stacker::maybe_grow(fmt::RED_ZONE, fmt::STACK_STEP, || {
+                    let branch = &self.source.branches[*branch as usize];
                     self.pipe(&branch.pipe);
                     self.nodes(branch.body);
                     self.nodes(branch.otherwise.unwrap_or_default());
                 }),
                 Node::Template(invocation) => {
                     self.check(invocation.mark, |source| invocation.print(source));
-                    if let Some(pipe) = &invocation.pipe {
-                        self.pipe(pipe);
+                    if let Some(pipe) = invocation.pipe {
+                        self.pipe(&self.source.pipes[pipe as usize]);
                     }
                 }
             }
@@ -260,7 +303,7 @@ impl Finder<'_> {
         self.check(operand.mark, |source| printed(|out| operand.print(source, out)));
         match &operand.term {
             Term::Pipe(pipe) => self.pipe(&self.source.pipes[*pipe as usize]),
-            Term::Chain { base, .. } => self.operand(&self.source.operands[*base as usize]),
+            Term::Chain { base, .. } => self.operand(&self.source.bases[*base as usize]),
             _ => {}
         }
     }
@@ -276,9 +319,9 @@ impl Invocation {
     fn print(&self, source: &Source) -> Vec<u8> {
         let mut out = b"{{template ".to_vec();
         out.extend_from_slice(&fmt::quote_bytes(&source.texts[self.name as usize]));
-        if let Some(pipe) = &self.pipe {
+        if let Some(pipe) = self.pipe {
             out.push(b' ');
-            pipe.print(source, &mut out);
+            source.pipes[pipe as usize].print(source, &mut out);
         }
         out.extend_from_slice(b"}}");
         out
@@ -329,9 +372,9 @@ impl Operand {
     /// As Go's `String` of the node.
     pub(crate) fn print(&self, source: &Source, out: &mut Vec<u8>) {
         let fields_after = |fields: &Range, out: &mut Vec<u8>| {
-            for field in fields.of(&source.texts) {
+            for field in fields.of(&source.fields) {
                 out.push(b'.');
-                out.extend_from_slice(field);
+                out.extend_from_slice(source.slice(*field));
             }
         };
         match &self.term {
@@ -341,12 +384,12 @@ impl Operand {
             Term::Text { quoted, .. } => out.extend_from_slice(source.slice(*quoted)),
             Term::Number(number) => out.extend_from_slice(source.slice(source.numbers[*number as usize].span)),
             Term::Field(fields) => fields_after(fields, out),
-            Term::Variable { name, fields, .. } => {
-                out.extend_from_slice(source.slice(*name));
+            Term::Variable { variable, fields } => {
+                out.extend_from_slice(source.slice(source.variables[*variable as usize].name));
                 fields_after(fields, out);
             }
             Term::Chain { base, fields } => {
-                source.operands[*base as usize].print_in_command(source, out);
+                source.bases[*base as usize].print_in_command(source, out);
                 fields_after(fields, out);
             }
             Term::Function { name, .. } => out.extend_from_slice(source.slice(*name)),

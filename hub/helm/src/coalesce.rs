@@ -204,12 +204,16 @@ fn joined(prefix: &str, name: &str) -> String {
 
 /// Takes all nulls out, at any depth.
 fn remove_nulls(map: &Map) {
-    map.entries_mut().retain(|_, value| match value {
-        Value::Nil => false,
-        Value::Map(inner) => {
-            remove_nulls(inner);
-            true
+    let mut any = false;
+    for value in map.entries().values() {
+        match value {
+            Value::Nil => any = true,
+            Value::Map(inner) => remove_nulls(inner),
+            _ => {}
         }
-        _ => true,
-    });
+    }
+    // Few maps have any, and to look is quicker than to take out.
+    if any {
+        map.entries_mut().retain(|_, value| !matches!(value, Value::Nil));
+    }
 }

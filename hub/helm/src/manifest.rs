@@ -85,16 +85,16 @@ pub(crate) struct NotAManifest {
 }
 
 /// The manifests of rendered `files`, which are sorted by name: objects in the order of their kinds, then hooks in that order.
-pub(crate) fn sorted<'a>(
-    files: impl Iterator<Item = (&'a str, &'a str)>,
+pub(crate) fn sorted(
+    files: impl IntoIterator<Item = (String, String)>,
     heads: &Heads,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Manifest>, NotAManifest> {
     heads.begin();
     let (mut objects, mut hooks) = (Vec::new(), Vec::new());
     for (source, content) in files {
-        for text in documents(content) {
-            let head = heads.of(text).map_err(|message| NotAManifest { source: source.to_owned(), message })?;
+        for text in documents(&content) {
+            let head = heads.of(text).map_err(|message| NotAManifest { source: source.clone(), message })?;
             let hook = match head.hook() {
                 Ok(hook) => hook,
                 Err(unknown) => {
@@ -106,7 +106,7 @@ pub(crate) fn sorted<'a>(
             };
             let keep = head.annotation("helm.sh/resource-policy").is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
             let list = if hook.is_some() { &mut hooks } else { &mut objects };
-            list.push(Manifest { source: source.to_owned(), text: text.to_owned(), kind: head.kind.clone(), hook, keep });
+            list.push(Manifest { source: source.clone(), text: text.to_owned(), kind: head.kind.clone(), hook, keep });
         }
     }
     let order = |manifest: &Manifest| {
@@ -358,7 +358,8 @@ mod tests {
     }
 
     fn manifests(files: &[(&str, &str)]) -> Vec<(String, String)> {
-        let sorted = sorted(files.iter().copied(), &Heads::default(), &mut Vec::new()).unwrap();
+        let files = files.iter().map(|(source, content)| ((*source).to_owned(), (*content).to_owned()));
+        let sorted = sorted(files, &Heads::default(), &mut Vec::new()).unwrap();
         sorted.into_iter().map(|manifest| (manifest.kind, manifest.source)).collect()
     }
 
@@ -376,7 +377,7 @@ mod tests {
         };
         let text = [hook("Job", "pre-install, Test"), hook("Pod", "no-such"), "kind: Service\n".to_owned()].join("---\n");
         let mut warnings = Vec::new();
-        let found = sorted([("f", text.as_str())].into_iter(), &Heads::default(), &mut warnings).unwrap();
+        let found = sorted([("f".to_owned(), text)], &Heads::default(), &mut warnings).unwrap();
         assert_eq!(found.iter().map(|manifest| manifest.kind.as_str()).collect::<Vec<_>>(), ["Service", "Job"]);
         let hook = found[1].hook.as_ref().unwrap();
         assert_eq!((hook.events.as_slice(), hook.weight), ([HookEvent::PreInstall, HookEvent::Test].as_slice(), -5));
@@ -385,7 +386,7 @@ mod tests {
 
     #[test]
     fn what_is_no_manifest_is_named_as_go_names_it() {
-        let refused = |text: &str| sorted([("f", text)].into_iter(), &Heads::default(), &mut Vec::new()).unwrap_err().message;
+        let refused = |text: &str| sorted([("f".to_owned(), text.to_owned())], &Heads::default(), &mut Vec::new()).unwrap_err().message;
         assert!(refused("just text").contains("cannot unmarshal string into Go value of type util.SimpleHead"));
         assert!(
             refused("metadata: {annotations: {a: {b: c}}}")

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use hub_gotemplate::{Budget, Execution, Map, MapType, MissingKey, Text, Value};
+use hub_gotemplate::{Budget, Execution, Map, MapType, MissingKey, Value};
 
 use crate::chart::{Chart, Prepared};
 use crate::coalesce::{Nulls, values_of};
@@ -59,15 +59,14 @@ pub fn template(chart: &Chart, request: &Request) -> Result<Templated, HelmError
     let notes_file = format!("{}/templates/{NOTES}", prepared.root.name());
     let mut notes = None;
     let mut files = Vec::with_capacity(rendered.len());
-    for (name, text) in &rendered {
-        let (name, text) = (name.to_str(), text.to_str());
+    for (name, text) in rendered {
         if name == notes_file {
-            notes = Some(text.into_owned());
+            notes = Some(text);
         } else if !name.ends_with(NOTES) {
             files.push((name, text));
         }
     }
-    let manifests = sorted(files.iter().map(|(name, text)| (&**name, &**text)), &prepared.heads, &mut warnings)
+    let manifests = sorted(files, &prepared.heads, &mut warnings)
         .map_err(|refused| HelmError::Manifest { file: refused.source, message: refused.message })?;
     let mut crds = Vec::new();
     if request.include_crds {
@@ -127,11 +126,11 @@ fn render_files(
     request: &Request,
     values: &Map,
     used: &Record,
-) -> Result<BTreeMap<Text, Text>, HelmError> {
+) -> Result<BTreeMap<String, String>, HelmError> {
     let scopes = scopes(prepared, request, values, used);
     let host = Host::new(request.chance.clone(), used.clone(), chart.keys(), request.budget);
     let budget = Budget::new(request.budget);
-    let mut rendered = BTreeMap::new();
+    let (mut rendered, mut text) = (BTreeMap::new(), Vec::new());
     for file in prepared.files.iter().filter(|file| !file.is_partial) {
         let scope = &scopes[file.scope];
         // The templates of a chart share what they see, also what one of them changes.
@@ -141,9 +140,12 @@ fn render_files(
         host.begin(&file.name);
         let name = file.name.to_str();
         let execution = Execution { host: &host, budget: &budget, missing_key: MissingKey::Zero };
-        let text = prepared.templates.execute(&name, Value::Map(scope.clone()), execution);
-        let text = text.map_err(|error| HelmError::execution(&name, &error))?;
-        rendered.insert(file.name.clone(), without_no_value(text));
+        let outcome = prepared.templates.execute_into(&mut text, &name, Value::Map(scope.clone()), execution);
+        outcome.map_err(|error| HelmError::execution(&name, &error))?;
+        // Most text is UTF-8, which is quicker to see than to mend.
+        let kept = without_no_value(&text);
+        let kept = std::str::from_utf8(&kept).map_or_else(|_| String::from_utf8_lossy(&kept).into_owned(), str::to_owned);
+        rendered.insert(name.into_owned(), kept);
     }
     Ok(rendered)
 }

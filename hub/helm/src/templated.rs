@@ -3,8 +3,11 @@
 use std::fmt::Write;
 
 use crate::glob::Glob;
-use crate::manifest::{Manifest, documents};
+use crate::manifest::{Hook, Manifest, documents};
 use crate::{HelmError, Used};
+
+/// What stands before the name of the file that a document comes from.
+const SOURCE: &str = "---\n# Source: ";
 
 /// A rendered chart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,26 +41,50 @@ impl Templated {
     /// # Errors
     /// A file of [`Show::only`] that gave no document.
     pub fn to_text(&self, show: &Show) -> Result<String, HelmError> {
-        let mut objects = String::with_capacity(self.crds.iter().chain(&self.manifests).map(|one| one.text.len() + 128).sum());
-        for manifest in self.crds.iter().chain(self.manifests.iter().filter(|manifest| manifest.hook.is_none())) {
-            print(&mut objects, manifest);
+        let mut text = String::with_capacity(self.crds.iter().chain(&self.manifests).map(|one| one.text.len() + 128).sum());
+        self.print(show, &mut |piece| text.push_str(piece))?;
+        Ok(text)
+    }
+
+    /// The same piece by piece, so that nobody has to hold all of it.
+    ///
+    /// # Errors
+    /// As [`Self::to_text`]; nothing is printed then.
+    pub fn print(&self, show: &Show, out: &mut dyn FnMut(&str)) -> Result<(), HelmError> {
+        if show.only.is_empty() {
+            self.print_all(show, out);
+            return Ok(());
         }
-        let trimmed = objects.trim_end().len();
-        objects.truncate(trimmed);
-        objects.push('\n');
-        if !show.no_hooks {
-            let is_shown = |manifest: &&Manifest| manifest.hook.as_ref().is_some_and(|hook| !(show.skip_tests && hook.is_test()));
-            for manifest in self.manifests.iter().filter(is_shown) {
-                print(&mut objects, manifest);
+        let mut all = String::new();
+        self.print_all(show, &mut |piece| all.push_str(piece));
+        out(&only(&all, &show.only)?);
+        Ok(())
+    }
+
+    fn print_all(&self, show: &Show, out: &mut dyn FnMut(&str)) {
+        let mut objects = self.crds.iter().chain(self.manifests.iter().filter(|manifest| manifest.hook.is_none())).peekable();
+        if objects.peek().is_none() {
+            out("\n");
+        }
+        while let Some(object) = objects.next() {
+            // Behind the last of them there are no blank lines, even if it is blank itself.
+            match objects.peek() {
+                Some(_) => print(&object.source, &object.text, out),
+                None => match object.text.trim_end() {
+                    "" => [SOURCE, &object.source, "\n"].into_iter().for_each(&mut *out),
+                    text => print(&object.source, text, out),
+                },
             }
         }
-        if show.only.is_empty() { Ok(objects) } else { only(&objects, &show.only) }
+        let is_shown = |hook: &Hook| !(show.no_hooks || show.skip_tests && hook.is_test());
+        for hook in self.manifests.iter().filter(|manifest| manifest.hook.as_ref().is_some_and(is_shown)) {
+            print(&hook.source, &hook.text, out);
+        }
     }
 }
 
-fn print(out: &mut String, manifest: &Manifest) {
-    // Writing to a text cannot fail.
-    let _ = writeln!(out, "---\n# Source: {}\n{}", manifest.source, manifest.text);
+fn print(source: &str, text: &str, out: &mut dyn FnMut(&str)) {
+    [SOURCE, source, "\n", text, "\n"].into_iter().for_each(out);
 }
 
 /// The documents of `text` that come from one of `files`, file by file.

@@ -38,6 +38,18 @@ fn fields_keep_the_order_of_the_text_with_merges_in_place() {
 }
 
 #[test]
+fn quoted_texts_may_go_on_in_lines_that_are_not_deeper() {
+    let text = "a:\n- name: X\n  value: \"\n  -Dx=1\n  -Dy: 2\n    \"\n- name: Z\nb: 'one\ntwo'\n";
+    let expected = json!({"a": [{"name": "X", "value": " -Dx=1 -Dy: 2 "}, {"name": "Z"}], "b": "one two"});
+    for mode in [YamlMode::Kubernetes, YamlMode::Kustomize] {
+        assert_eq!(parse_yaml(text, mode, BUDGET).unwrap()[0].value, expected, "{mode:?}");
+        // There the document ends, and the quote is open.
+        assert!(parse_yaml("a: 'one\n---\ntwo'\n", mode, BUDGET).is_err());
+        assert!(parse_yaml(&format!("a: '{}'\n", "x\n".repeat(100)), mode, BUDGET).is_err(), "too many lines to mend");
+    }
+}
+
+#[test]
 fn yaml_is_laid_out_as_kustomize_does() {
     let value = json!({
         "apiVersion": "v1", "kind": "X",

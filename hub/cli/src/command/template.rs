@@ -166,9 +166,8 @@ pub(crate) fn run(args: &[OsString], console: &mut Console<'_>) -> Result<Exit, 
         write_files(&rendered, &show, directory, &inside, console)?;
         return Ok(Exit::Ok);
     }
-    match rendered.to_text(&show) {
-        Ok(text) => console.print(&text)?,
-        Err(error) => return complain(&error.to_string(), console),
+    if let Err(error) = console.print_pieces(|out| rendered.print(&show, out))? {
+        return complain(&error.to_string(), console);
     }
     // The process ends here, and the system takes the memory back faster than the values can.
     std::mem::forget((chart, rendered));

@@ -49,11 +49,13 @@ fn read_as<T: FromYaml>(text: &[u8], of_value: fn(Value) -> T, nothing: T) -> Re
 
 /// What the parser says in the words of goyaml.v2, where it has words for the same. Go tells no line for an error of its scanner in the first.
 fn go_message(message: &str, line: u32, text: &str) -> String {
-    const SCANNER: [(&str, &str); 4] = [
+    const SCANNER: [(&str, &str); 5] = [
         ("mapping values are not allowed", "mapping values are not allowed in this context"),
         ("tabs disallowed", "found character that cannot start any token"),
         ("unexpected character", "found character that cannot start any token"),
         ("unclosed quote", "found unexpected end of stream"),
+        // What else is not deep enough was mended.
+        ("invalid indentation in multiline quoted scalar", "found unexpected document indicator"),
     ];
     if let Some((_, words)) = SCANNER.iter().find(|(ours, _)| message.contains(ours)) {
         return if line > 1 { format!("yaml: line {line}: {words}") } else { format!("yaml: {words}") };

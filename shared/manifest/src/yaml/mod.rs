@@ -3,9 +3,10 @@
 //!
 //! The path of a text: `fast` reads the usual style at once. For all else, `load` turns parser events into an arena of nodes and `build` walks the
 //! arena (aliases, merge keys, duplicate keys, budgets). Both make values, trees, spanned nodes, or by `form` what others want; `scalar` says
-//! what a plain scalar is.
+//! what a plain scalar is, `deeper` mends what only the parser refuses.
 
 mod build;
+mod deeper;
 mod fast;
 mod form;
 mod load;
@@ -269,7 +270,16 @@ fn read<B: Built>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<
 }
 
 fn read_generally<B: Built>(text: &str, mode: YamlMode, budget: YamlBudget) -> Result<Vec<(B, Place)>, YamlError> {
-    build::build(&load::load(text, mode, budget)?, mode, budget)
+    let read = |text: &str| build::build(&load::load(text, mode, budget)?, mode, budget);
+    let mut outcome = read(text);
+    let mut mended = None;
+    for _ in 0..deeper::MOST_LINES {
+        let Err(error) = &outcome else { break };
+        let Some(text) = deeper::deeper(mended.as_deref().unwrap_or(text), error) else { break };
+        outcome = read(&text);
+        mended = Some(text);
+    }
+    outcome
 }
 
 /// For tests and fuzzing: whether the fast path, where it reads `text`, gives what the general path gives, in all modes and forms and also
