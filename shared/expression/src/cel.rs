@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cursor::is_shallow;
 use functions::Function;
 
 /// The longest expression, in bytes; Flux's library of expressions has none over 500.
@@ -93,7 +94,11 @@ impl Expression {
     /// If it is none, or uses what is left out; the error says where.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         let root = parse::parse(text)?;
-        if root.is_shallow() { Ok(Self { text: text.to_owned(), root: Arc::new(root) }) } else { Err(ParseError::TooDeep) }
+        if is_shallow(&root, DEPTH * 2, Expr::children) {
+            Ok(Self { text: text.to_owned(), root: Arc::new(root) })
+        } else {
+            Err(ParseError::TooDeep)
+        }
     }
 
     /// The expression as it was written.
@@ -173,18 +178,6 @@ impl Expr {
             Self::Loop { over, condition, body, .. } => [over, body].into_iter().chain(condition).map(|child| &**child).collect(),
             Self::OptionalMap { over, body, .. } => vec![over, body],
         }
-    }
-
-    /// Whether no path from the root is longer than evaluating may recurse.
-    fn is_shallow(&self) -> bool {
-        let mut pending = vec![(self, 1)];
-        while let Some((expr, depth)) = pending.pop() {
-            if depth > DEPTH * 2 {
-                return false;
-            }
-            pending.extend(expr.children().into_iter().map(|child| (child, depth + 1)));
-        }
-        true
     }
 }
 

@@ -12,6 +12,8 @@ use serde_json::Value;
 
 pub use run::SpentError;
 
+use crate::cursor::is_shallow;
+
 /// The longest expression, in bytes. Argo CD's examples have under 200.
 pub const LENGTH: usize = 2048;
 
@@ -74,7 +76,7 @@ impl JqPath {
     /// If it is not one that points at fields; the error says where and why.
     pub fn parse(text: &str) -> Result<Self, JqError> {
         let root = parse::parse(text)?;
-        if !root.is_shallow() {
+        if !is_shallow(&root, DEPTH * 2, Expr::children) {
             return Err(JqError::TooDeep);
         }
         if root.is_path() { Ok(Self { text: text.to_owned() }) } else { Err(JqError::NoPath) }
@@ -164,18 +166,6 @@ impl Expr {
             | Self::Contains(a) => vec![a],
             _ => Vec::new(),
         }
-    }
-
-    /// Whether no path from the root is longer than evaluating may recurse.
-    fn is_shallow(&self) -> bool {
-        let mut pending = vec![(self, 1)];
-        while let Some((expr, depth)) = pending.pop() {
-            if depth > DEPTH * 2 {
-                return false;
-            }
-            pending.extend(expr.children().into_iter().map(|child| (child, depth + 1)));
-        }
-        true
     }
 
     /// Whether it yields the elements of a range, which jq takes for one list.

@@ -3,6 +3,7 @@
 //! text: size, depth and steps are bounded, and nothing recurses without a limit.
 
 pub mod cel;
+mod cursor;
 mod health;
 pub mod jq;
 

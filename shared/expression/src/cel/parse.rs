@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use super::functions::Function;
 use super::{DEPTH, Expr, LENGTH, Literal, Loop, Operator, ParseError};
-
-/// The most memory of one compiled pattern: 64 KiB is a hundred times what a name needs.
-const PATTERN_LIMIT: usize = 64 << 10;
+use crate::cursor::{Cursor, PATTERN_LIMIT, balanced};
 
 /// Words that name no variable. As the name of a field all but the first four are fine.
 const RESERVED: [&str; 21] = [
@@ -37,39 +35,21 @@ pub(super) fn parse(text: &str) -> Result<Expr, ParseError> {
     if text.len() > LENGTH {
         return Err(ParseError::TooLong(text.len()));
     }
-    let mut parser = Parser { text, at: 0, depth: 0 };
+    let mut parser = Parser { cursor: Cursor::new(text, blank), depth: 0 };
     let root = parser.expression()?;
-    parser.space();
-    if parser.at < text.len() { Err(parser.wrong("nothing may follow here")) } else { Ok(root) }
+    if parser.cursor.is_at_end() { Ok(root) } else { Err(parser.wrong("nothing may follow here")) }
 }
 
 struct Parser<'a> {
-    text: &'a str,
-    at: usize,
+    cursor: Cursor<'a>,
     depth: usize,
 }
 
 type Parsed = Result<Expr, ParseError>;
 
 impl<'a> Parser<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    /// Passes over white space and comments.
-    fn space(&mut self) {
-        loop {
-            let rest = self.rest();
-            self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']).len();
-            if !self.rest().starts_with("//") {
-                return;
-            }
-            self.at += self.rest().find('\n').unwrap_or(self.rest().len());
-        }
-    }
-
     fn wrong(&self, problem: impl Into<String>) -> ParseError {
-        let before = &self.text[..self.at];
+        let before = self.cursor.before();
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         ParseError::Syntax {
             line: before.matches('\n').count() + 1,
@@ -78,28 +58,13 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn take(&mut self, token: &str) -> bool {
-        self.space();
-        let found = self.rest().starts_with(token);
-        if found {
-            self.at += token.len();
-        }
-        found
-    }
-
     fn expect(&mut self, token: &str) -> Result<(), ParseError> {
-        if self.take(token) { Ok(()) } else { Err(self.wrong(format!("\"{token}\" is missing"))) }
+        if self.cursor.take(token) { Ok(()) } else { Err(self.wrong(format!("\"{token}\" is missing"))) }
     }
 
     fn word(&mut self) -> Option<&'a str> {
-        self.space();
-        let rest = self.rest();
-        if !rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            return None;
-        }
-        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        self.at += end;
-        Some(&rest[..end])
+        self.cursor.space();
+        self.cursor.word()
     }
 
     fn expression(&mut self) -> Parsed {
@@ -111,7 +76,7 @@ impl<'a> Parser<'a> {
 
     fn conditional(&mut self) -> Parsed {
         let condition = self.or()?;
-        if !self.take("?") {
+        if !self.cursor.take("?") {
             return Ok(condition);
         }
         let then = self.or()?;
@@ -122,18 +87,18 @@ impl<'a> Parser<'a> {
 
     fn or(&mut self) -> Parsed {
         let mut parts = vec![self.and()?];
-        while self.take("||") {
+        while self.cursor.take("||") {
             parts.push(self.and()?);
         }
-        Ok(balanced(parts, Expr::Or))
+        Ok(chain(parts, Expr::Or))
     }
 
     fn and(&mut self) -> Parsed {
         let mut parts = vec![self.relation()?];
-        while self.take("&&") {
+        while self.cursor.take("&&") {
             parts.push(self.relation()?);
         }
-        Ok(balanced(parts, Expr::And))
+        Ok(chain(parts, Expr::And))
     }
 
     fn relation(&mut self) -> Parsed {
@@ -141,12 +106,12 @@ impl<'a> Parser<'a> {
         let orders = [("==", Equal), ("!=", Unequal), ("<=", LessOrEqual), (">=", GreaterOrEqual), ("<", Less), (">", Greater)];
         let mut left = self.sum()?;
         for links in 0.. {
-            let mut operator = orders.into_iter().find(|(token, _)| self.take(token)).map(|(_, operator)| operator);
-            let before = self.at;
+            let mut operator = orders.into_iter().find(|(token, _)| self.cursor.take(token)).map(|(_, operator)| operator);
+            let before = self.cursor.at;
             if operator.is_none() && self.word() == Some("in") {
                 operator = Some(In);
             } else if operator.is_none() {
-                self.at = before;
+                self.cursor.at = before;
             }
             let Some(operator) = operator else { break };
             self.limit(links)?;
@@ -164,8 +129,8 @@ impl<'a> Parser<'a> {
         let mut left = self.product()?;
         for links in 0.. {
             let operator = match () {
-                () if self.take("+") => Operator::Add,
-                () if self.take("-") => Operator::Subtract,
+                () if self.cursor.take("+") => Operator::Add,
+                () if self.cursor.take("-") => Operator::Subtract,
                 () => break,
             };
             self.limit(links)?;
@@ -178,9 +143,9 @@ impl<'a> Parser<'a> {
         let mut left = self.unary()?;
         for links in 0.. {
             let operator = match () {
-                () if self.take("*") => Operator::Multiply,
-                () if self.take("/") => Operator::Divide,
-                () if self.take("%") => Operator::Remainder,
+                () if self.cursor.take("*") => Operator::Multiply,
+                () if self.cursor.take("/") => Operator::Divide,
+                () if self.cursor.take("%") => Operator::Remainder,
                 () => break,
             };
             self.limit(links)?;
@@ -190,21 +155,21 @@ impl<'a> Parser<'a> {
     }
 
     fn unary(&mut self) -> Parsed {
-        self.space();
+        self.cursor.space();
         let mut signs = 0_usize;
-        let sign = match self.rest().chars().next() {
+        let sign = match self.cursor.rest().chars().next() {
             Some('!') => '!',
             Some('-') => '-',
             _ => return self.member(),
         };
-        while self.take(if sign == '!' { "!" } else { "-" }) {
+        while self.cursor.take(if sign == '!' { "!" } else { "-" }) {
             signs += 1;
         }
-        self.space();
+        self.cursor.space();
         // The smallest number has no positive twin.
         if sign == '-'
             && signs % 2 == 1
-            && self.rest().starts_with(|c: char| c.is_ascii_digit())
+            && self.cursor.rest().starts_with(|c: char| c.is_ascii_digit())
             && let Some(number) = self.number(true)?
         {
             return self.suffixes(number);
@@ -226,23 +191,23 @@ impl<'a> Parser<'a> {
     fn suffixes(&mut self, mut member: Expr) -> Parsed {
         for links in 0.. {
             self.limit(links)?;
-            if self.take(".") {
-                let optional = self.take("?");
+            if self.cursor.take(".") {
+                let optional = self.cursor.take("?");
                 let name = self
                     .word()
                     .ok_or_else(|| self.wrong("a field's name is missing after the dot; one with other signs stands as [\"…\"]"))?;
                 if RESERVED[..4].contains(&name) {
                     return Err(self.wrong(format!("\"{name}\" is no name of a field here; write it as [\"{name}\"]")));
                 }
-                self.space();
-                member = if !optional && self.rest().starts_with('(') {
-                    self.at += 1;
+                self.cursor.space();
+                member = if !optional && self.cursor.rest().starts_with('(') {
+                    self.cursor.at += 1;
                     self.method(member, name)?
                 } else {
                     Expr::Select { from: Box::new(member), field: name.to_owned(), optional }
                 };
-            } else if self.take("[") {
-                let optional = self.take("?");
+            } else if self.cursor.take("[") {
+                let optional = self.cursor.take("?");
                 let index = Box::new(self.expression()?);
                 self.expect("]")?;
                 member = Expr::Index { from: Box::new(member), index, optional };
@@ -254,12 +219,12 @@ impl<'a> Parser<'a> {
     }
 
     fn primary(&mut self) -> Parsed {
-        self.space();
-        let rest = self.rest();
+        self.cursor.space();
+        let rest = self.cursor.rest();
         let Some(first) = rest.chars().next() else { return Err(self.wrong("an expression is missing")) };
         match first {
             '(' => {
-                self.at += 1;
+                self.cursor.at += 1;
                 let inner = self.expression()?;
                 self.expect(")")?;
                 Ok(inner)
@@ -273,13 +238,13 @@ impl<'a> Parser<'a> {
             '"' | '\'' => self.literal("").map(Expr::Literal),
             // A leading dot names a variable from the root; there are no other scopes than loops.
             '.' => {
-                self.at += 1;
+                self.cursor.at += 1;
                 self.named()
             }
             _ => {
                 let start: String = rest.chars().take_while(|c| matches!(c, 'r' | 'R' | 'b' | 'B')).collect();
                 if !start.is_empty() && start.len() <= 2 && rest[start.len()..].starts_with(['"', '\'']) {
-                    self.at += start.len();
+                    self.cursor.at += start.len();
                     return self.literal(&start.to_ascii_lowercase()).map(Expr::Literal);
                 }
                 self.named()
@@ -289,20 +254,20 @@ impl<'a> Parser<'a> {
 
     fn named(&mut self) -> Parsed {
         let Some(word) = self.word() else {
-            let found = self.rest().chars().next().unwrap_or(' ');
+            let found = self.cursor.rest().chars().next().unwrap_or(' ');
             return Err(self.wrong(format!("{found:?} begins no expression")));
         };
-        self.space();
+        self.cursor.space();
         match word {
             "true" | "false" => return Ok(Expr::Literal(Literal::Bool(word == "true"))),
             "null" => return Ok(Expr::Literal(Literal::Null)),
             _ if RESERVED.contains(&word) => return Err(self.wrong(format!("\"{word}\" is a reserved word"))),
             _ => {}
         }
-        if !self.rest().starts_with('(') {
+        if !self.cursor.rest().starts_with('(') {
             return Ok(Expr::Variable(word.to_owned()));
         }
-        self.at += 1;
+        self.cursor.at += 1;
         let mut arguments = self.arguments(")")?;
         if word == "has" {
             return match (arguments.pop(), arguments.is_empty()) {
@@ -380,12 +345,12 @@ impl<'a> Parser<'a> {
 
     fn arguments(&mut self, end: &str) -> Result<Vec<Expr>, ParseError> {
         let mut arguments = Vec::new();
-        if self.take(end) {
+        if self.cursor.take(end) {
             return Ok(arguments);
         }
         loop {
             arguments.push(self.expression()?);
-            if !self.take(",") {
+            if !self.cursor.take(",") {
                 break;
             }
         }
@@ -394,12 +359,12 @@ impl<'a> Parser<'a> {
     }
 
     fn list(&mut self) -> Parsed {
-        self.at += 1;
+        self.cursor.at += 1;
         let mut items = Vec::new();
-        while !self.take("]") {
-            let optional = self.take("?");
+        while !self.cursor.take("]") {
+            let optional = self.cursor.take("?");
             items.push((self.expression()?, optional));
-            if !self.take(",") {
+            if !self.cursor.take(",") {
                 self.expect("]")?;
                 break;
             }
@@ -408,14 +373,14 @@ impl<'a> Parser<'a> {
     }
 
     fn map(&mut self) -> Parsed {
-        self.at += 1;
+        self.cursor.at += 1;
         let mut items = Vec::new();
-        while !self.take("}") {
-            let optional = self.take("?");
+        while !self.cursor.take("}") {
+            let optional = self.cursor.take("?");
             let key = self.expression()?;
             self.expect(":")?;
             items.push((key, self.expression()?, optional));
-            if !self.take(",") {
+            if !self.cursor.take(",") {
                 self.expect("}")?;
                 break;
             }
@@ -425,13 +390,13 @@ impl<'a> Parser<'a> {
 
     /// A number; `None` if none begins here.
     fn number(&mut self, negative: bool) -> Result<Option<Expr>, ParseError> {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         if let Some(hex) = rest.strip_prefix("0x").or_else(|| rest.strip_prefix("0X")) {
             let end = hex.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(hex.len());
             let (digits, after) = hex.split_at(end);
             let unsigned = after.starts_with(['u', 'U']);
             let literal = whole(digits, 16, negative, unsigned).ok_or_else(|| self.wrong("this number is too large"))?;
-            self.at += 2 + end + usize::from(unsigned);
+            self.cursor.at += 2 + end + usize::from(unsigned);
             return Ok(Some(Expr::Literal(literal)));
         }
         let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -460,31 +425,31 @@ impl<'a> Parser<'a> {
         } else {
             whole(text, 10, negative, unsigned).ok_or_else(|| self.wrong("this number is too large"))?
         };
-        self.at += end + usize::from(unsigned);
+        self.cursor.at += end + usize::from(unsigned);
         Ok(Some(Expr::Literal(literal)))
     }
 
     /// A text or bytes, with `prefix` before the quote (`r`, `b`, both or none).
     fn literal(&mut self, prefix: &str) -> Result<Literal, ParseError> {
         let (raw, bytes) = (prefix.contains('r'), prefix.contains('b'));
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let quote = ["\"\"\"", "'''", "\"", "'"]
             .into_iter()
             .find(|quote| rest.starts_with(quote))
             .ok_or_else(|| self.wrong("a quote is missing"))?;
-        self.at += quote.len();
+        self.cursor.at += quote.len();
         let mut found: Vec<u8> = Vec::new();
         loop {
-            let rest = self.rest();
+            let rest = self.cursor.rest();
             let Some(character) = rest.chars().next() else { return Err(self.wrong("the closing quote is missing")) };
             if rest.starts_with(quote) {
-                self.at += quote.len();
+                self.cursor.at += quote.len();
                 break;
             }
             if character == '\n' && quote.len() == 1 {
                 return Err(self.wrong("the closing quote is missing"));
             }
-            self.at += character.len_utf8();
+            self.cursor.at += character.len_utf8();
             if character != '\\' || raw {
                 found.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 continue;
@@ -498,7 +463,7 @@ impl<'a> Parser<'a> {
     }
 
     fn escape(&mut self, bytes: bool, found: &mut Vec<u8>) -> Result<(), ParseError> {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let Some(sign) = rest.chars().next() else { return Err(self.wrong("the closing quote is missing")) };
         let simple = [
             ('a', 7),
@@ -515,7 +480,7 @@ impl<'a> Parser<'a> {
             ('`', b'`'),
         ];
         if let Some((_, byte)) = simple.into_iter().find(|(name, _)| *name == sign) {
-            self.at += 1;
+            self.cursor.at += 1;
             found.push(byte);
             return Ok(());
         }
@@ -531,7 +496,7 @@ impl<'a> Parser<'a> {
             .filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
             .and_then(|digits| u32::from_str_radix(digits, radix).ok());
         let Some(number) = number else { return Err(self.wrong("this escape lacks digits")) };
-        self.at += skip + count;
+        self.cursor.at += skip + count;
         if bytes {
             found.push(number.try_into().map_err(|_| self.wrong("this escape is no byte"))?);
             return Ok(());
@@ -551,18 +516,19 @@ fn whole(digits: &str, radix: u32, negative: bool, unsigned: bool) -> Option<Lit
     i64::try_from(if negative { -number } else { number }).ok().map(Literal::Int)
 }
 
-/// A balanced tree, so that a long chain is no deep one. `&&` and `||` may be taken in any grouping.
-fn balanced(mut parts: Vec<Expr>, join: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
-    while parts.len() > 1 {
-        let mut joined = Vec::with_capacity(parts.len() / 2 + 1);
-        let mut rest = parts.into_iter();
-        while let Some(left) = rest.next() {
-            joined.push(match rest.next() {
-                Some(right) => join(Box::new(left), Box::new(right)),
-                None => left,
-            });
+/// See [`balanced`]; `&&` and `||` may be taken in any grouping.
+fn chain(parts: Vec<Expr>, join: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
+    balanced(parts, join).unwrap_or(Expr::Literal(Literal::Null))
+}
+
+/// White space and comments.
+fn blank(text: &str) -> usize {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);
+        if !rest.starts_with("//") {
+            return text.len() - rest.len();
         }
-        parts = joined;
+        rest = &rest[rest.find('\n').unwrap_or(rest.len())..];
     }
-    parts.pop().unwrap_or(Expr::Literal(Literal::Null))
 }

@@ -4,23 +4,19 @@ use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::{DEPTH, Expr, JqError, LENGTH, Order};
-
-/// The most memory of one compiled pattern: 64 KiB is a hundred times what a name needs.
-const PATTERN_LIMIT: usize = 64 << 10;
+use crate::cursor::{Cursor, PATTERN_LIMIT, balanced};
 
 pub(super) fn parse(text: &str) -> Result<Expr, JqError> {
     if text.len() > LENGTH {
         return Err(JqError::TooLong(text.len()));
     }
-    let mut parser = Parser { text, at: 0, depth: 0 };
+    let mut parser = Parser { cursor: Cursor::new(text, |rest| rest.len() - rest.trim_start().len()), depth: 0 };
     let root = parser.pipe()?;
-    parser.space();
-    if parser.at < text.len() { Err(parser.wrong("nothing may follow here")) } else { Ok(root) }
+    if parser.cursor.is_at_end() { Ok(root) } else { Err(parser.wrong("nothing may follow here")) }
 }
 
 struct Parser<'a> {
-    text: &'a str,
-    at: usize,
+    cursor: Cursor<'a>,
     depth: usize,
 }
 
@@ -31,15 +27,6 @@ fn boxed(a: Expr, b: Expr) -> (Box<Expr>, Box<Expr>) {
 }
 
 impl<'a> Parser<'a> {
-    fn rest(&self) -> &'a str {
-        &self.text[self.at..]
-    }
-
-    fn space(&mut self) {
-        let rest = self.rest();
-        self.at += rest.len() - rest.trim_start().len();
-    }
-
     fn wrong(&self, problem: impl Into<String>) -> JqError {
         JqError::Syntax { column: self.column(), problem: problem.into() }
     }
@@ -49,41 +36,11 @@ impl<'a> Parser<'a> {
     }
 
     fn column(&self) -> usize {
-        self.text[..self.at].chars().count() + 1
-    }
-
-    /// Takes `token` if it stands next.
-    fn take(&mut self, token: &str) -> bool {
-        self.space();
-        let found = self.rest().starts_with(token);
-        if found {
-            self.at += token.len();
-        }
-        found
-    }
-
-    /// Takes the word `word` if it stands next as a whole.
-    fn take_word(&mut self, word: &str) -> bool {
-        self.space();
-        let found = self.rest().strip_prefix(word).is_some_and(|rest| !rest.starts_with(is_word));
-        if found {
-            self.at += word.len();
-        }
-        found
+        self.cursor.before().chars().count() + 1
     }
 
     fn expect(&mut self, token: &str) -> Result<(), JqError> {
-        if self.take(token) { Ok(()) } else { Err(self.wrong(format!("\"{token}\" is missing"))) }
-    }
-
-    fn word(&mut self) -> Option<&'a str> {
-        let rest = self.rest();
-        if !rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
-            return None;
-        }
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-        self.at += end;
-        Some(&rest[..end])
+        if self.cursor.take(token) { Ok(()) } else { Err(self.wrong(format!("\"{token}\" is missing"))) }
     }
 
     fn deeper(&mut self, inner: impl FnOnce(&mut Self) -> Parsed) -> Parsed {
@@ -97,11 +54,11 @@ impl<'a> Parser<'a> {
         self.deeper(|parser| {
             let mut left = vec![parser.comma()?];
             loop {
-                parser.space();
-                if parser.rest().starts_with("|=") {
+                parser.cursor.space();
+                if parser.cursor.rest().starts_with("|=") {
                     return Err(parser.refused("an assignment", "name the field alone"));
                 }
-                if !parser.take("|") {
+                if !parser.cursor.take("|") {
                     break;
                 }
                 if left.last().is_some_and(Expr::ends_in_range) {
@@ -115,7 +72,7 @@ impl<'a> Parser<'a> {
 
     fn comma(&mut self) -> Parsed {
         let mut parts = vec![self.alternative()?];
-        while self.take(",") {
+        while self.cursor.take(",") {
             parts.push(self.alternative()?);
         }
         chain(parts, Expr::Comma)
@@ -123,7 +80,7 @@ impl<'a> Parser<'a> {
 
     fn alternative(&mut self) -> Parsed {
         let mut parts = vec![self.or()?];
-        while self.take("//") {
+        while self.cursor.take("//") {
             parts.push(self.or()?);
         }
         chain(parts, Expr::Alternative)
@@ -131,7 +88,7 @@ impl<'a> Parser<'a> {
 
     fn or(&mut self) -> Parsed {
         let mut parts = vec![self.and()?];
-        while self.take_word("or") {
+        while self.cursor.take_word("or") {
             parts.push(self.and()?);
         }
         chain(parts, Expr::Or)
@@ -139,7 +96,7 @@ impl<'a> Parser<'a> {
 
     fn and(&mut self) -> Parsed {
         let mut parts = vec![self.comparison()?];
-        while self.take_word("and") {
+        while self.cursor.take_word("and") {
             parts.push(self.comparison()?);
         }
         chain(parts, Expr::And)
@@ -150,40 +107,42 @@ impl<'a> Parser<'a> {
         let left = self.term()?;
         let orders = [("==", Equal), ("!=", Unequal), ("<=", LessOrEqual), (">=", GreaterOrEqual), ("<", Less), (">", Greater)];
         for (token, order) in orders {
-            if self.take(token) {
+            if self.cursor.take(token) {
                 let (left, right) = boxed(left, self.term()?);
                 return Ok(Expr::Compare(order, left, right));
             }
         }
-        self.space();
-        match self.rest().chars().next() {
+        self.cursor.space();
+        match self.cursor.rest().chars().next() {
             Some('=') => Err(self.refused("an assignment", "name the field alone")),
             Some(sign @ ('+' | '-' | '*' | '%')) => {
                 Err(self.refused(format!("arithmetic ({sign})"), "compare with a number that is written out"))
             }
-            Some('/') if !self.rest().starts_with("//") => Err(self.refused("arithmetic (/)", "compare with a number that is written out")),
+            Some('/') if !self.cursor.rest().starts_with("//") => {
+                Err(self.refused("arithmetic (/)", "compare with a number that is written out"))
+            }
             _ => Ok(left),
         }
     }
 
     /// A term and its suffixes. A `?` after a suffix is about that suffix alone, as in jq.
     fn term(&mut self) -> Parsed {
-        self.space();
+        self.cursor.space();
         let mut term = self.primary()?;
         for suffixes in 0.. {
             if suffixes > DEPTH * 2 {
                 return Err(JqError::TooDeep);
             }
-            self.space();
-            let rest = self.rest();
+            self.cursor.space();
+            let rest = self.cursor.rest();
             let next = if rest.starts_with('?') {
-                self.at += 1;
+                self.cursor.at += 1;
                 term = Expr::Try(Box::new(term));
                 continue;
             } else if rest.starts_with('[') {
                 self.bracket()?
             } else if rest.starts_with('.') && !rest.starts_with("..") {
-                self.at += 1;
+                self.cursor.at += 1;
                 self.after_dot()?
             } else {
                 break;
@@ -194,7 +153,7 @@ impl<'a> Parser<'a> {
                 (true, _) => return Err(self.refused("a range in the middle of a path", "write [] after it")),
                 (false, next) => next,
             };
-            let next = if self.take("?") { Expr::Try(Box::new(next)) } else { next };
+            let next = if self.cursor.take("?") { Expr::Try(Box::new(next)) } else { next };
             let (left, right) = boxed(term, next);
             term = Expr::Pipe(left, right);
         }
@@ -203,31 +162,32 @@ impl<'a> Parser<'a> {
 
     /// What follows a dot in a suffix: a name, a quoted name, or a bracket.
     fn after_dot(&mut self) -> Parsed {
-        if self.rest().starts_with('[') {
+        if self.cursor.rest().starts_with('[') {
             return self.bracket();
         }
-        if self.rest().starts_with('"') {
+        if self.cursor.rest().starts_with('"') {
             return Ok(Expr::Field(self.text_literal()?));
         }
-        self.word()
+        self.cursor
+            .word()
             .map(|name| Expr::Field(name.to_owned()))
             .ok_or_else(|| self.wrong("a field's name is missing after the dot; one with other signs stands in quotes"))
     }
 
     /// `[]`, `["name"]`, `[0]`, `[1:3]`.
     fn bracket(&mut self) -> Parsed {
-        self.at += 1;
-        self.space();
-        if self.take("]") {
+        self.cursor.at += 1;
+        self.cursor.space();
+        if self.cursor.take("]") {
             return Ok(Expr::Iterate);
         }
-        if self.rest().starts_with('"') {
+        if self.cursor.rest().starts_with('"') {
             let name = self.text_literal()?;
             self.expect("]")?;
             return Ok(Expr::Field(name));
         }
         let from = self.whole_number()?;
-        if self.take(":") {
+        if self.cursor.take(":") {
             let to = self.whole_number()?;
             self.expect("]")?;
             if from.is_none() && to.is_none() {
@@ -245,36 +205,36 @@ impl<'a> Parser<'a> {
     }
 
     fn whole_number(&mut self) -> Result<Option<i64>, JqError> {
-        self.space();
-        let rest = self.rest();
+        self.cursor.space();
+        let rest = self.cursor.rest();
         let sign = usize::from(rest.starts_with('-'));
         let digits = rest[sign..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - sign);
         if digits == 0 {
             return Ok(None);
         }
         let number = rest[..sign + digits].parse().map_err(|_| self.wrong("this number is too large"))?;
-        self.at += sign + digits;
+        self.cursor.at += sign + digits;
         Ok(Some(number))
     }
 
     fn primary(&mut self) -> Parsed {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let Some(first) = rest.chars().next() else { return Err(self.wrong("an expression is missing")) };
         match first {
             '.' if rest.starts_with("..") => {
-                self.at += 2;
+                self.cursor.at += 2;
                 Ok(Expr::Recurse)
             }
             '.' => {
-                self.at += 1;
-                match self.rest().chars().next() {
+                self.cursor.at += 1;
+                match self.cursor.rest().chars().next() {
                     Some('[' | '"') => self.after_dot(),
                     Some(next) if next.is_ascii_alphabetic() || next == '_' => self.after_dot(),
                     _ => Ok(Expr::Identity),
                 }
             }
             '(' => {
-                self.at += 1;
+                self.cursor.at += 1;
                 let inner = self.pipe()?;
                 self.expect(")")?;
                 Ok(inner)
@@ -284,7 +244,7 @@ impl<'a> Parser<'a> {
             '$' => Err(self.refused("a variable", "write its value")),
             '[' | '{' => self.constant(),
             '@' => Err(self.refused("a format", "compare the text itself")),
-            _ => match self.word() {
+            _ => match self.cursor.word() {
                 Some(word) => self.call(word),
                 None => Err(self.wrong(format!("{first:?} begins no expression"))),
             },
@@ -293,28 +253,28 @@ impl<'a> Parser<'a> {
 
     /// A list or map that is written out.
     fn constant(&mut self) -> Parsed {
-        let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<Value>();
+        let mut values = serde_json::Deserializer::from_str(self.cursor.rest()).into_iter::<Value>();
         let Some(Ok(value)) = values.next() else {
             return Err(self.refused("making a list or map", "name the fields one by one, with commas between"));
         };
-        self.at += values.byte_offset();
+        self.cursor.at += values.byte_offset();
         Ok(Expr::Literal(value))
     }
 
     fn number(&mut self) -> Parsed {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let end = rest
             .char_indices()
             .find(|(at, c)| !(c.is_ascii_alphanumeric() || *c == '.' || (*at == 0 && *c == '-')))
             .map_or(rest.len(), |(at, _)| at);
         let number: Value = serde_json::from_str(&rest[..end]).map_err(|_| self.wrong("this is no number"))?;
-        self.at += end;
+        self.cursor.at += end;
         Ok(Expr::Literal(number))
     }
 
     /// A quoted text with JSON's escapes. Interpolation is not taken.
     fn text_literal(&mut self) -> Result<String, JqError> {
-        let rest = self.rest();
+        let rest = self.cursor.rest();
         let mut escaped = false;
         for (at, character) in rest.char_indices().skip(1) {
             match character {
@@ -324,7 +284,7 @@ impl<'a> Parser<'a> {
                 '"' => {
                     let text =
                         serde_json::from_str(&rest[..=at]).map_err(|_| self.wrong("this text has an escape that JSON does not know"))?;
-                    self.at += at + 1;
+                    self.cursor.at += at + 1;
                     return Ok(text);
                 }
                 _ => {}
@@ -335,10 +295,10 @@ impl<'a> Parser<'a> {
 
     fn arguments(&mut self) -> Result<Vec<Expr>, JqError> {
         let mut arguments = Vec::new();
-        if self.rest().starts_with('(') {
-            self.at += 1;
+        if self.cursor.rest().starts_with('(') {
+            self.cursor.at += 1;
             arguments.push(self.pipe()?);
-            while self.take(";") {
+            while self.cursor.take(";") {
                 arguments.push(self.pipe()?);
             }
             self.expect(")")?;
@@ -390,18 +350,22 @@ impl<'a> Parser<'a> {
 
     fn if_then(&mut self) -> Parsed {
         let condition = Box::new(self.pipe()?);
-        if !self.take_word("then") {
+        if !self.cursor.take_word("then") {
             return Err(self.wrong("\"then\" is missing"));
         }
         let then = Box::new(self.pipe()?);
-        let otherwise = if self.take_word("elif") {
+        let otherwise = if self.cursor.take_word("elif") {
             return Ok(Expr::If(condition, then, Box::new(self.deeper(Self::if_then)?)));
-        } else if self.take_word("else") {
+        } else if self.cursor.take_word("else") {
             self.pipe()?
         } else {
             Expr::Identity
         };
-        if self.take_word("end") { Ok(Expr::If(condition, then, Box::new(otherwise))) } else { Err(self.wrong("\"end\" is missing")) }
+        if self.cursor.take_word("end") {
+            Ok(Expr::If(condition, then, Box::new(otherwise)))
+        } else {
+            Err(self.wrong("\"end\" is missing"))
+        }
     }
 
     fn pattern(&self, pattern: &Expr, flags: Option<&Expr>) -> Parsed {
@@ -425,22 +389,7 @@ fn quantified(word: &str, generator: Expr, condition: Expr) -> Expr {
     Expr::Quantified { all: word == "all", generator, condition }
 }
 
-fn is_word(character: char) -> bool {
-    character.is_ascii_alphanumeric() || character == '_'
-}
-
-/// A balanced tree of parts whose order of evaluation is from left to right, so that a long chain is no deep one.
-fn chain(mut parts: Vec<Expr>, join: fn(Box<Expr>, Box<Expr>) -> Expr) -> Parsed {
-    while parts.len() > 1 {
-        let mut joined = Vec::with_capacity(parts.len() / 2 + 1);
-        let mut rest = parts.into_iter();
-        while let Some(left) = rest.next() {
-            joined.push(match rest.next() {
-                Some(right) => join(Box::new(left), Box::new(right)),
-                None => left,
-            });
-        }
-        parts = joined;
-    }
-    parts.pop().ok_or(JqError::NoPath)
+/// See [`balanced`]; the order of evaluation is from left to right.
+fn chain(parts: Vec<Expr>, join: fn(Box<Expr>, Box<Expr>) -> Expr) -> Parsed {
+    balanced(parts, join).ok_or(JqError::NoPath)
 }
