@@ -122,9 +122,10 @@ pub(crate) fn list(state: &State, scope: &Scope, options: &ListOptions, now: i64
                     o
                 })
                 .collect();
-            let (api, kind) = match form {
-                Form::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList"),
-                _ => (r.api_version(), r.list_kind.as_str()),
+            let (api, kind, items) = match form {
+                // A list of metadata without any has no list at all, not an empty one.
+                Form::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList", (!items.is_empty()).then_some(items)),
+                _ => (r.api_version(), r.list_kind.as_str(), Some(items)),
             };
             json!({"kind": kind, "apiVersion": api, "metadata": meta, "items": items})
         }

@@ -119,6 +119,10 @@ fn kinds() -> Vec<Kept> {
     ]
 }
 
+fn partial(step: Step) -> Step {
+    Step { accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", ..step }
+}
+
 fn keeps(k: Kept) -> Script {
     let Kept { collection, name, body, goes } = k;
     let path = format!("{collection}/{name}");
@@ -131,7 +135,6 @@ fn keeps(k: Kept) -> Script {
             json!({"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", "preconditions": preconditions}),
         )
     };
-    let partial = |s: Step| Step { accept: "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", ..s };
     let mut steps = vec![
         get(path.clone()),
         apply.clone(),
@@ -170,7 +173,8 @@ fn others() -> Script {
     let lease = "/apis/coordination.k8s.io/v1/namespaces/{ns}/leases/none";
     let steps = vec![
         get(lease),
-        get(format!("{SECRETS}?labelSelector=capstan.dev%2Fledger")),
+        get(format!("{SECRETS}?limit=2&labelSelector=capstan.dev%2Fledger")),
+        partial(get(format!("{SECRETS}?labelSelector=capstan.dev%2Fledger"))),
         step("POST", format!("{MAPS}?fieldManager=kubectl-create"), JSON, map(json!({"a": "1"}))),
     ];
     script("an agent and others", &[], steps)
