@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use agent_cluster::{Cluster, ClusterError, Discovery, Refusal, Resource, Role, View, Watches};
-use agent_plan::{
-    Attempts, Compared, Guardrail, Input, Inventory, KindState, Kinds, Observed, Owned, Plan, PrunePermit, Step, plan, plan_only,
-};
+use agent_cluster::{Cluster, ClusterError, Discovery, Keys, Refusal, Resource, Role, View, Watches};
+use agent_plan::{Attempts, Compared, Guardrail, Input, Inventory, KindState, Kinds, Observed, Owned, Plan, Planning, PrunePermit, Step};
 use futures_util::{FutureExt as _, StreamExt as _};
 use shared_model::{AppName, Clock, GroupKind, ObjectKey, Reason, ServiceAccount, Severity, Timestamp};
 use shared_release::{Entry, Heal};
@@ -32,6 +30,13 @@ const REDISCOVER: (Duration, Duration) = (Duration::from_secs(2), Duration::from
 
 /// How long what is told of the cluster (its version, its API versions) is believed: an upgrade shows within ten minutes, for three requests.
 const FACTS_FOR: Duration = Duration::from_secs(600);
+
+/// Apps that are planned at once: 50 of ten objects each, at some 700 bytes for what is looked at, are 350 KB.
+const PLANNED_AT_ONCE: usize = 50;
+
+/// How long an agent that starts waits for its first lists before it says of each object that it was not observed yet. That would be told to the hub, and
+/// taken back a second later; a kind whose list hangs holds up the first plan no longer than this.
+const FIRST_LISTS: Duration = Duration::from_secs(3);
 
 /// After this the loop plans again even if nothing happened, so that no missed wake-up lasts.
 const IDLE: Duration = Duration::from_secs(60);
@@ -59,9 +64,9 @@ pub(crate) struct Agent {
     discovery_failure: Option<Reason>,
     comparisons: Comparisons,
     /// What the apps that a turn does not look at came to.
-    planned: Planned,
-    /// For which index and inventory it was said what matters.
-    interest_of: Option<(Arc<Wanted>, Arc<Inventory>)>,
+    pub(crate) planned: Planned,
+    /// For which index and which revision of the inventory it was said what matters.
+    interest_of: Option<(Arc<Wanted>, u64)>,
     kinds: BTreeSet<GroupKind>,
     wanted: Arc<Wanted>,
     role: watch::Receiver<Option<Role>>,
@@ -69,6 +74,8 @@ pub(crate) struct Agent {
     copy: Copy,
     /// Steps that were asked and not answered.
     pub(crate) under_way: UnderWay<Outcome>,
+    /// When steps that wait for them go on without them.
+    pub(crate) held_back_until: Option<Timestamp>,
     /// Whose rights each app is written with, as the newest plan says.
     accounts: Arc<BTreeMap<AppName, Option<ServiceAccount>>>,
     /// Kinds that could not be read.
@@ -76,6 +83,8 @@ pub(crate) struct Agent {
     causes: Causes,
     rediscover_after: Duration,
     doubts: watch::Receiver<u64>,
+    /// Until when the first lists are waited for.
+    first_lists: Instant,
 }
 
 impl Agent {
@@ -91,6 +100,7 @@ impl Agent {
         let view = shared.view.clone();
         let doubts = view.doubts();
         let comparisons = Comparisons::new(shared.ledger().settled());
+        let first_lists = Instant::now() + FIRST_LISTS;
         Self {
             watches: Watches::new(cluster.clone(), view.clone(), guardrail.installed_for.clone()),
             cluster,
@@ -116,11 +126,13 @@ impl Agent {
             stopped,
             copy,
             under_way: UnderWay::default(),
+            held_back_until: None,
             accounts: Arc::default(),
             rests: Rests::default(),
             causes: Causes::default(),
             rediscover_after: REDISCOVER.0,
             doubts,
+            first_lists,
         }
     }
 
@@ -160,22 +172,27 @@ impl Agent {
         self.want();
         let inventory = self.shared.ledger().inventory().clone();
         self.discover(&inventory, now).await;
+        let patience = self.first_lists.saturating_duration_since(Instant::now());
+        if !patience.is_zero() && self.view.is_starting() {
+            return Some(now + patience);
+        }
         self.look(&inventory).await;
         let kinds: Kinds = self.kinds.iter().map(|kind| (kind.clone(), self.kind_state(kind))).collect();
         let scope = self.scope(&inventory, &kinds, now);
         let inventory = self.compare_suspects(inventory, &scope).await;
-        let plan = self.decide(&inventory, &kinds, &scope, now);
+        let mut plan = self.decide(&inventory, &kinds, &scope, now);
         let wake = plan.wake;
         self.remember(&plan, now);
         self.note_settled(now);
         let writer = self.is_writer();
-        let free = |step: &&Step| !self.under_way.is_busy(&step.object);
-        let steps = if writer { plan.steps.iter().filter(free).cloned().collect() } else { Vec::new() };
-        let noted = writer && plan.test_notes().next().is_some();
-        self.report(&scope, &plan);
+        let mut steps = std::mem::take(&mut plan.steps);
+        steps.retain(|step| writer && !self.under_way.is_busy(&step.object));
+        let noted = writer && (plan.test_notes().next().is_some() || plan.removals().next().is_some());
+        self.report(&scope, &mut plan);
+        self.held_back_until = None;
         let progress = self.carry_out(inventory, &plan, steps).await || noted;
         if writer {
-            self.copy.bring_up_to_date(&self.shared, &self.wanted.digests, self.clock.now()).await;
+            self.copy.bring_up_to_date(&self.shared, &self.wanted, self.clock.now()).await;
         }
         let means = Means { cluster: &self.cluster, view: &self.view, discovery: &self.discovery, lines: self.guardrail.crash_lines };
         let causes = if writer { self.causes.look(self.clock.now(), &means) } else { None };
@@ -184,7 +201,10 @@ impl Agent {
         if progress {
             self.shared.points.pass(FaultPoint::BetweenWaves);
         }
-        [wake, rediscovery, again, self.copy.retry_at(), self.rests.next(), self.comparisons.write_at(), causes].into_iter().flatten().min()
+        [wake, rediscovery, again, self.copy.retry_at(), self.rests.next(), self.comparisons.write_at(), causes, self.held_back_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Forgets what rests on what was seen of the cluster, if that may not be so any more.
@@ -232,14 +252,18 @@ impl Agent {
 
     /// Learns which kinds are served, if that is needed, and watches those that matter.
     async fn discover(&mut self, inventory: &Arc<Inventory>, now: Timestamp) {
-        let is_new = |(wanted, known): &(Arc<Wanted>, Arc<Inventory>)| !Arc::ptr_eq(wanted, &self.wanted) || !Arc::ptr_eq(known, inventory);
+        let (_, revision) = self.shared.ledger().core_revision();
+        let is_new = |(wanted, known): &(Arc<Wanted>, u64)| !Arc::ptr_eq(wanted, &self.wanted) || *known != revision;
         let interest = self.interest_of.as_ref().is_none_or(is_new).then(|| {
-            let keys = inventory.iter().map(|(_, key, _)| key).chain(self.wanted.keys());
-            keys.cloned().collect::<BTreeSet<ObjectKey>>()
+            let mut keys: Keys = self.wanted.keys().cloned().collect();
+            let others: Vec<_> =
+                inventory.iter().filter(|(_, key, _)| !keys.contains(*key)).map(|(_, key, _)| Arc::new(key.clone())).collect();
+            keys.extend(others);
+            keys
         });
         if let Some(interest) = &interest {
             self.kinds = interest.iter().map(|key| &key.kind).collect::<BTreeSet<_>>().into_iter().cloned().collect();
-            self.interest_of = Some((self.wanted.clone(), inventory.clone()));
+            self.interest_of = Some((self.wanted.clone(), revision));
         }
         let kinds = self.kinds.clone();
         let missing = kinds.iter().any(|kind| !matches!(self.discovery.state(kind), KindState::Served(_)));
@@ -299,12 +323,17 @@ impl Agent {
 
     /// Looks once at each object that no list has covered.
     async fn look(&self, inventory: &Inventory) {
+        let unchecked = self.view.unchecked();
+        if unchecked.is_empty() {
+            return;
+        }
+        let owned: BTreeSet<&ObjectKey> = inventory.iter().map(|(_, key, _)| key).collect();
         let about_to_create = |key: &ObjectKey| {
             let plain = |entry: &Entry| entry.policy == shared_release::Policy::default() && entry.hook.is_none();
-            inventory.owner(key).is_none() && self.wanted.entry(key).is_some_and(plain)
+            !owned.contains(key) && self.wanted.entry(key).is_some_and(plain)
         };
         let mut looks = Vec::new();
-        for key in self.view.unchecked() {
+        for key in unchecked {
             // An answer about what is just being written would be out of date when it comes.
             let leave = about_to_create(&key) || self.under_way.is_busy(&key);
             if let Some(resource) = self.resource(&key.kind, "").filter(|_| !leave) {
@@ -341,11 +370,10 @@ impl Agent {
         for (app, entry) in entries {
             let key = &entry.object;
             let applied = inventory.get(app, key).filter(|owned| owned.applied == Some(entry.digest));
-            let (Some(owned), Some((Observed::Present(present), Some(mark)))) = (applied, self.view.observed(key)) else { continue };
-            if !present.deleting
-                && !self.under_way.is_busy(key)
+            let (Some(owned), Some(mark)) = (applied, self.view.mark(key)) else { continue };
+            if !self.under_way.is_busy(key)
                 && entry.policy.heal != Heal::None
-                && !self.comparisons.knows(entry, &owned.yielded, &mark)
+                && !self.comparisons.knows(entry, &owned.yielded, &mark, || wanted.share(key))
             {
                 suspects.push((app, entry, owned));
             }
@@ -388,7 +416,7 @@ impl Agent {
                 tracing::info!(%app, object = %entry.object, fields = ?yields, "left to an autoscaler");
             }
             changed.push((app, &entry.object, yields, kept));
-            self.comparisons.insert(&entry.object, compared);
+            self.comparisons.insert(wanted.share(&entry.object), compared);
         }
         for (app, key, yields, kept) in changed {
             let Some(owned) = inventory.get(app, key) else { continue };
@@ -403,7 +431,7 @@ impl Agent {
 
     /// Remembers how an object compared that was applied just now.
     pub(crate) fn compared(&mut self, key: &ObjectKey, compared: Compare) {
-        self.comparisons.insert(key, compared);
+        self.comparisons.insert(self.wanted.share(key), compared);
     }
 
     /// Writes down what was found as wanted, if it is time.
@@ -426,28 +454,64 @@ impl Agent {
         let wanted = self.wanted.clone();
         self.planned.scope(self.view.take_news(), wanted.index, kinds, now, |key| {
             let mut apps = wanted.apps_of(key);
-            apps.extend(inventory.owner(key).map(|(app, _)| app.clone()));
+            // Nearly all objects belong to the app that wants them; who else has one is only found by asking each app.
+            if !apps.iter().any(|app| inventory.get(app, key).is_some()) {
+                apps.extend(inventory.owner(key).map(|(app, _)| app.clone()));
+            }
             apps
         })
     }
 
-    /// The objects that the apps of `scope` and those that they depend on ask about.
-    fn keys<'a>(&'a self, inventory: &'a Inventory, scope: &Scope) -> Vec<&'a ObjectKey> {
+    /// The objects that these apps and those that they depend on ask about.
+    fn keys<'a>(&'a self, inventory: &'a Inventory, apps: &BTreeSet<AppName>) -> Vec<&'a ObjectKey> {
         let owned = |app: &AppName| inventory.apps.get(app).into_iter().flat_map(|inventory| inventory.objects.keys());
-        match scope {
-            Scope::Everything => self.wanted.keys().chain(inventory.iter().map(|(_, key, _)| key)).collect(),
-            Scope::Apps(apps) => {
-                let needed = apps.iter().flat_map(|app| self.wanted.desired.apps.get(app)).flat_map(|app| &app.depends_on);
-                let all: BTreeSet<&AppName> = apps.iter().chain(needed).collect();
-                all.into_iter().flat_map(|app| self.wanted.keys_of(app).chain(owned(app))).collect()
+        let needed = apps.iter().flat_map(|app| self.wanted.desired.apps.get(app)).flat_map(|app| &app.depends_on);
+        let all: BTreeSet<&AppName> = apps.iter().chain(needed).collect();
+        all.into_iter().flat_map(|app| self.wanted.keys_of(app).chain(owned(app))).collect()
+    }
+
+    /// Plans the apps of `scope`, some at a time: what is looked at of ten thousand objects at once would be as much memory as all that is kept of
+    /// them.
+    fn decide(&mut self, inventory: &Inventory, kinds: &Kinds, scope: &Scope, now: Timestamp) -> Plan {
+        let apps: BTreeSet<AppName> = match scope {
+            Scope::Everything => {
+                let wanted = self.wanted.clone();
+                self.comparisons.retain(|key| wanted.names(key));
+                wanted.desired.apps.keys().chain(inventory.apps.keys()).cloned().collect()
             }
+            Scope::Apps(apps) => apps.clone(),
+        };
+        // A clock that was set back makes none of them older.
+        self.deletions.retain(|at| Duration::try_from(now.duration_since(*at)).map_or(true, |age| age < Duration::from_secs(3600)));
+        let prune = self.prune_permit(now);
+        let mut planning = Planning::default();
+        let mut apps = apps.into_iter();
+        loop {
+            let group: BTreeSet<AppName> = apps.by_ref().take(PLANNED_AT_ONCE).collect();
+            if group.is_empty() {
+                return planning.finish();
+            }
+            let objects = self.observed(&self.keys(inventory, &group));
+            let input = Input {
+                now,
+                desired: &self.wanted.desired,
+                inventory,
+                objects: &objects,
+                kinds,
+                attempts: &self.attempts,
+                guardrail: &self.guardrail,
+                prune: &prune,
+                deletions_last_hour: u32::try_from(self.deletions.len()).unwrap_or(u32::MAX),
+            };
+            planning.add(&input, &group);
         }
     }
 
-    fn decide(&mut self, inventory: &Inventory, kinds: &Kinds, scope: &Scope, now: Timestamp) -> Plan {
+    /// What is known of these objects.
+    fn observed(&self, keys: &[&ObjectKey]) -> BTreeMap<ObjectKey, Observed> {
         let mut objects = BTreeMap::new();
-        for key in self.keys(inventory, scope) {
-            if objects.contains_key(key) {
+        for key in keys {
+            if objects.contains_key(*key) {
                 continue;
             }
             let observed = match self.view.observed(key) {
@@ -460,29 +524,9 @@ impl Agent {
                 Some((observed, _)) => observed,
                 None => continue,
             };
-            objects.insert(key.clone(), observed);
+            objects.insert(ObjectKey::clone(key), observed);
         }
-        if *scope == Scope::Everything {
-            self.comparisons.retain(|key| objects.contains_key(key));
-        }
-        // A clock that was set back makes none of them older.
-        self.deletions.retain(|at| Duration::try_from(now.duration_since(*at)).map_or(true, |age| age < Duration::from_secs(3600)));
-        let prune = self.prune_permit(now);
-        let input = Input {
-            now,
-            desired: &self.wanted.desired,
-            inventory,
-            objects: &objects,
-            kinds,
-            attempts: &self.attempts,
-            guardrail: &self.guardrail,
-            prune: &prune,
-            deletions_last_hour: u32::try_from(self.deletions.len()).unwrap_or(u32::MAX),
-        };
-        match scope {
-            Scope::Everything => plan(&input),
-            Scope::Apps(apps) => plan_only(&input, apps),
-        }
+        objects
     }
 
     fn kind_state(&self, kind: &GroupKind) -> KindState {
@@ -544,16 +588,31 @@ impl Agent {
             tracing::info!(%app, ?note, "the tests of the release");
             execution.book().apps.entry(app.clone()).or_default().take_test_note(note, now);
         }
+        for (app, since) in plan.removals().filter(|_| writer) {
+            tracing::info!(%app, %since, "the app's removal begins");
+            execution.book().apps.entry(app.clone()).or_default().begin_removal(since);
+        }
         execution.run(steps).await
     }
 
-    fn report(&mut self, scope: &Scope, plan: &Plan) {
-        let mut plan = plan.apps.clone();
-        for (app, planned) in &mut plan {
+    fn report(&mut self, scope: &Scope, plan: &mut Plan) {
+        for (app, planned) in &mut plan.apps {
             planned.state.drift = self.attempts.drift(app);
+            planned.state.taken_over = self.attempts.taken_over(app);
         }
-        self.planned.take(scope, &plan);
+        let changed = self.planned.take(scope, &plan.apps);
         let applied = self.wanted.index.filter(|_| self.planned.is_settled());
+        let is_told = {
+            let status = self.shared.status();
+            let told = status.borrow();
+            (told.held, told.applied, told.healed) == (self.wanted.index, applied, self.healed)
+                && told.role == *self.role.borrow()
+                && told.kubernetes == self.kubernetes
+                && told.api_versions == self.api_versions
+        };
+        if is_told && !changed {
+            return;
+        }
         self.shared.report(Status {
             apps: self.planned.states().clone(),
             held: self.wanted.index,

@@ -2,6 +2,7 @@
 //! whose mark is still the one at which it was as wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::Mark;
@@ -38,7 +39,7 @@ impl Compare {
 
 /// The last comparison of each object.
 pub(crate) struct Comparisons {
-    by_object: BTreeMap<ObjectKey, Compare>,
+    by_object: BTreeMap<Arc<ObjectKey>, Compare>,
     /// What an earlier start found as wanted.
     remembered: Settled,
     changed: bool,
@@ -56,26 +57,23 @@ impl Comparisons {
         self.by_object.get(key).filter(|known| known.mark == *mark)
     }
 
-    /// Whether `entry` was compared at this mark, by this start of the agent or by one before it.
-    pub(crate) fn knows(&mut self, entry: &Entry, yielded: &BTreeSet<String>, mark: &Mark) -> bool {
+    /// Whether `entry` was compared at this mark, by this start of the agent or by one before it. `share` gives its key as it is in memory already.
+    pub(crate) fn knows(&mut self, entry: &Entry, yielded: &BTreeSet<String>, mark: &Mark, share: impl FnOnce() -> Arc<ObjectKey>) -> bool {
         if let Some(known) = self.at(&entry.object, mark) {
             return known.digest == entry.digest && known.terms == terms(entry, yielded);
         }
         let remembered = !self.remembered.is_empty() && self.remembered.contains(&moment(entry, yielded, mark));
         if remembered {
             let known = Compare { mark: *mark, digest: entry.digest, changes: Vec::new(), terms: terms(entry, yielded) };
-            self.by_object.insert(entry.object.clone(), known);
+            self.by_object.insert(share(), known);
         }
         remembered
     }
 
     /// Takes in a comparison.
-    pub(crate) fn insert(&mut self, key: &ObjectKey, compare: Compare) {
+    pub(crate) fn insert(&mut self, key: Arc<ObjectKey>, compare: Compare) {
         self.changed = true;
-        match self.by_object.get_mut(key) {
-            Some(known) => *known = compare,
-            None => drop(self.by_object.insert(key.clone(), compare)),
-        }
+        self.by_object.insert(key, compare);
     }
 
     /// Forgets everything: what was seen may not be so any more.
@@ -152,6 +150,10 @@ mod tests {
         }
     }
 
+    fn knows(comparisons: &mut Comparisons, entry: &Entry, mark: &Mark) -> bool {
+        comparisons.knows(entry, &BTreeSet::new(), mark, || Arc::new(entry.object.clone()))
+    }
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).expect("valid")
     }
@@ -160,20 +162,20 @@ mod tests {
     fn a_restarted_agent_knows_what_was_as_wanted_at_the_same_mark_and_nothing_else() {
         let (entry, none, mark) = (entry(), BTreeSet::new(), Digest::of(b"mark"));
         let mut before = Comparisons::new(Settled::default());
-        before.insert(&entry.object, Compare { mark, digest: entry.digest, changes: Vec::new(), terms: None });
+        before.insert(Arc::new(entry.object.clone()), Compare { mark, digest: entry.digest, changes: Vec::new(), terms: None });
         assert_eq!(before.settled(at(0), false, [(&entry, &none)].into_iter()), None, "not at each change");
         let written = before.settled(at(40), false, [(&entry, &none)].into_iter()).expect("it is time");
         let mut after = Comparisons::new(written);
-        assert!(!after.knows(&entry, &none, &Digest::of(b"moved")));
-        assert!(after.knows(&entry, &none, &mark));
+        assert!(!knows(&mut after, &entry, &Digest::of(b"moved")));
+        assert!(knows(&mut after, &entry, &mark));
         assert!(after.at(&entry.object, &mark).is_some_and(|known| known.changes.is_empty()));
         let mut lenient = entry.clone();
         lenient.policy.ignore.insert(Ignore::Pointer("/data/a".to_owned()));
-        assert!(!after.knows(&lenient, &none, &mark), "what is left out now may have been a difference");
+        assert!(!knows(&mut after, &lenient, &mark), "what is left out now may have been a difference");
         let mut ignoring = entry.clone();
         ignoring.policy.ignore.insert(Ignore::Pointer("/data/a".to_owned()));
         ignoring.object.name = "b".to_owned();
-        assert!(!after.knows(&ignoring, &none, &mark));
+        assert!(!knows(&mut after, &ignoring, &mark));
     }
 
     #[test]
@@ -181,7 +183,7 @@ mod tests {
         let (entry, none, mark) = (entry(), BTreeSet::new(), Digest::of(b"mark"));
         let change = FieldChange { path: "data.a".into(), wanted: None, found: None, manager: None, since: None };
         let mut before = Comparisons::new(Settled::default());
-        before.insert(&entry.object, Compare { mark, digest: entry.digest, changes: vec![change], terms: None });
+        before.insert(Arc::new(entry.object.clone()), Compare { mark, digest: entry.digest, changes: vec![change], terms: None });
         let written = before.settled(at(0), true, [(&entry, &none)].into_iter()).expect("at once");
         assert!(written.is_empty());
     }

@@ -1,14 +1,15 @@
 //! Keeps the copy of the ledger in the cluster up to date: one small write after a turn that changed something, the contents when the index
 //! changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::{ClusterError, SecretParts};
-use agent_ledger::{Mirror, MirrorError, MirrorFuture, Parts};
+use agent_ledger::{Copied, CopiedPart, LedgerError, Marks, Mirror, MirrorError, MirrorFuture, Parts};
 use shared_model::{Digest, Timestamp};
 
+use crate::desired::Wanted;
 use crate::fault_point::FaultPoint;
 use crate::shared::Shared;
 
@@ -19,12 +20,16 @@ const RETRY: Duration = Duration::from_secs(15);
 pub(crate) struct InSecrets(pub(crate) SecretParts);
 
 impl Mirror for InSecrets {
-    fn read(&self) -> MirrorFuture<'_, Parts> {
+    fn marks(&self) -> MirrorFuture<'_, Marks> {
+        Box::pin(async move { self.0.marks().await.map_err(|error| failed("read", &error)) })
+    }
+
+    fn read(&self) -> MirrorFuture<'_, (Parts, Marks)> {
         Box::pin(async move { self.0.read().await.map_err(|error| failed("read", &error)) })
     }
 
-    fn write(&self, parts: Parts) -> MirrorFuture<'_, ()> {
-        Box::pin(async move { self.0.write(&parts).await.map_err(|error| failed("written", &error)) })
+    fn write(&self, parts: Parts) -> MirrorFuture<'_, Marks> {
+        Box::pin(async move { self.0.write(parts).await.map_err(|error| failed("written", &error)) })
     }
 
     fn remove(&self, names: Vec<String>) -> MirrorFuture<'_, ()> {
@@ -36,28 +41,22 @@ fn failed(action: &'static str, error: &ClusterError) -> MirrorError {
     MirrorError { action, detail: error.to_string() }
 }
 
-/// What is known of the copy.
+/// Keeps the copy up to date.
 pub(crate) struct Copy {
     mirror: Arc<dyn Mirror>,
-    /// The digests of the parts as they were written last.
-    written: BTreeMap<String, Digest>,
-    contents: Option<BTreeSet<Digest>>,
-    /// The ledger's revision that was written last.
-    core: Option<(u64, u64)>,
+    /// What it holds, as it was written or found last.
+    known: Copied,
     retry_at: Option<Timestamp>,
 }
 
 impl Copy {
-    pub(crate) fn new(mirror: Arc<dyn Mirror>, found: &Parts) -> Self {
-        let written = found.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
-        Self { mirror, written, contents: None, core: None, retry_at: None }
+    pub(crate) fn new(mirror: Arc<dyn Mirror>, known: Copied) -> Self {
+        Self { mirror, known, retry_at: None }
     }
 
     /// What was written may not be there any more: everything is written again.
     pub(crate) fn doubt(&mut self) {
-        self.written.clear();
-        self.contents = None;
-        self.core = None;
+        self.known = Copied::default();
         self.retry_at = None;
     }
 
@@ -66,67 +65,88 @@ impl Copy {
     }
 
     /// Writes whatever differs from what was written last.
-    pub(crate) async fn bring_up_to_date(&mut self, shared: &Shared, contents: &BTreeSet<Digest>, now: Timestamp) {
+    pub(crate) async fn bring_up_to_date(&mut self, shared: &Arc<Shared>, wanted: &Arc<Wanted>, now: Timestamp) {
         if self.retry_at.is_some_and(|at| now < at) {
             return;
         }
         self.retry_at = None;
-        if let Err(error) = self.write(shared, contents).await {
+        if let Err(error) = self.write(shared, wanted).await {
             tracing::warn!(%error, "the ledger's copy in the cluster is out of date");
             self.retry_at = Some(now + RETRY);
         }
     }
 
-    async fn write(&mut self, shared: &Shared, contents: &BTreeSet<Digest>) -> Result<(), MirrorError> {
-        let revision = shared.ledger().core_revision();
-        if self.core == Some(revision) && self.contents.as_ref() == Some(contents) {
+    async fn write(&mut self, shared: &Arc<Shared>, wanted: &Arc<Wanted>) -> Result<(), MirrorError> {
+        let core = shared.ledger().core_revision();
+        let new_core = self.known.core != Some(core);
+        let new_contents = wanted.contents.is_some() && self.known.contents != wanted.contents;
+        if !new_core && !new_contents {
             return Ok(());
         }
-        let mut parts = shared.ledger().core_parts();
-        let mut prefixes = vec!["state-", "inventory-"];
-        let mut contents = Some(contents);
-        if let Some(wanted) = contents.filter(|wanted| self.contents.as_ref() != Some(*wanted)) {
-            let packed = shared.ledger().content_parts(wanted);
-            match packed {
-                Ok(Some(packed)) => parts.extend(packed),
-                Ok(None) => {
-                    tracing::warn!("the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub");
+        if new_core {
+            let parts = shared.ledger().core_parts();
+            self.replace(shared, parts, &["state-", "inventory-"]).await?;
+            self.known.core = Some(core);
+        }
+        if new_contents {
+            // What was written of them before may be gone in a moment.
+            self.known.contents = None;
+            match packed(shared, wanted).await {
+                Ok(parts) => {
+                    if parts.is_none() {
+                        tracing::warn!(
+                            "the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub"
+                        );
+                    }
+                    self.replace(shared, parts.unwrap_or_default(), &["content-"]).await?;
+                    self.known.contents = wanted.contents;
                 }
-                // Another index came into force meanwhile, and its contents took the place of these. What the agent owns must not wait for
-                // them: they are written after the next turn, which reads that index.
-                Err(error) => {
-                    tracing::debug!(%error, "the contents are not copied now");
-                    contents = None;
-                }
-            }
-            if contents.is_some() {
-                prefixes.push("content-");
+                // Another index came into force meanwhile, and its contents took the place of these: they are written after the next turn,
+                // which reads that index.
+                Err(error) => tracing::debug!(%error, "the contents are not copied now"),
             }
         }
-        let stale: Vec<String> = self
-            .written
-            .keys()
-            .filter(|name| prefixes.iter().any(|prefix| name.starts_with(prefix)) && !parts.contains_key(*name))
-            .cloned()
-            .collect();
+        if let Err(error) = shared.ledger().set_copied(&self.known) {
+            tracing::warn!(%error, "the ledger's copy in the cluster is read again at the next start");
+        }
+        Ok(())
+    }
+
+    /// Writes those of `parts` that differ from what is there, and removes what else has one of these prefixes.
+    async fn replace(&mut self, shared: &Shared, mut parts: Parts, prefixes: &[&str]) -> Result<(), MirrorError> {
+        let is_meant = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let stale: Vec<String> = self.known.parts.keys().filter(|name| is_meant(name) && !parts.contains_key(*name)).cloned().collect();
         let digests: BTreeMap<String, Digest> = parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
-        parts.retain(|name, _| self.written.get(name) != digests.get(name));
+        parts.retain(|name, _| self.known.parts.get(name).map(|part| &part.digest) != digests.get(name));
         if !parts.is_empty() {
             shared.points.pass(FaultPoint::CopyBehind);
-            self.mirror.write(parts).await?;
+            let marks = self.mirror.write(parts).await?;
             shared.points.pass(FaultPoint::CopyWritten);
+            for (name, mark) in marks {
+                if let Some(digest) = digests.get(&name) {
+                    self.known.parts.insert(name, CopiedPart { mark: Some(mark), digest: *digest });
+                }
+            }
         }
         if !stale.is_empty() {
             self.mirror.remove(stale.clone()).await?;
         }
         for name in stale {
-            self.written.remove(&name);
+            self.known.parts.remove(&name);
         }
-        self.written.extend(digests);
-        if let Some(contents) = contents {
-            self.contents = Some(contents.clone());
-        }
-        self.core = Some(revision);
         Ok(())
+    }
+}
+
+/// The contents as parts, made on a thread that may block.
+async fn packed(shared: &Arc<Shared>, wanted: &Arc<Wanted>) -> Result<Option<Parts>, LedgerError> {
+    let (shared, wanted) = (shared.clone(), wanted.clone());
+    match tokio::task::spawn_blocking(move || shared.contents().parts(&wanted.digests())).await {
+        Ok(packed) => packed,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The process ends.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

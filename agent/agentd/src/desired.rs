@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use agent_cluster::HealthRules;
-use agent_ledger::Contents;
-use agent_plan::{Desired, DesiredApp};
+use agent_cluster::{HealthRules, Keys};
+use agent_ledger::{Contents, contents_digest};
+use agent_plan::{Desired, DesiredApp, DesiredRemoval};
 use shared_model::{AppName, Digest, ObjectKey, Reason, Severity};
 use shared_release::{Entry, IndexApp, Release, SUPPORTED_FEATURES, SignedIndex, health_rule};
 
@@ -15,12 +15,12 @@ pub(crate) struct Wanted {
     /// The index; `None` before the first.
     pub(crate) index: Option<Digest>,
     pub(crate) desired: Desired,
-    /// Everything that the index reaches: releases and objects.
-    pub(crate) digests: BTreeSet<Digest>,
-    by_key: BTreeMap<ObjectKey, AppName>,
+    /// What stands for everything that the index reaches, as the ledger's copy names it; `None` before the first index.
+    pub(crate) contents: Option<Digest>,
+    by_key: BTreeMap<Arc<ObjectKey>, AppName>,
     /// The apps of objects that several of them name.
     named_by_several: BTreeMap<ObjectKey, BTreeSet<AppName>>,
-    withdrawn: BTreeSet<ObjectKey>,
+    withdrawn: Keys,
     rules: HealthRules,
     incomplete: bool,
 }
@@ -40,28 +40,37 @@ impl Wanted {
             }
         };
         for (name, app) in &index.apps {
-            let known = before.desired.apps.get(name).and_then(|app| app.release.as_ref().ok()?.as_ref());
-            let desired = wanted.read_app(contents, name, app, known);
+            let mut desired = wanted.read_app(contents, name, app, before);
+            wanted.read_removal(contents, name, app, before, &mut desired);
             wanted.desired.apps.insert(name.clone(), desired);
         }
+        // What is put in one by one leaves half of each node free; made anew of all, nodes are full.
+        wanted.by_key = std::mem::take(&mut wanted.by_key).into_iter().collect();
+        wanted.contents = Some(contents_digest(&wanted.digests()));
         wanted
     }
 
-    fn read_app(&mut self, contents: &Contents, name: &AppName, app: &IndexApp, known: Option<&(Digest, Arc<Release>)>) -> DesiredApp {
-        let release = match (&app.release, known) {
+    /// Everything that the index reaches: releases and objects.
+    pub(crate) fn digests(&self) -> BTreeSet<Digest> {
+        let run =
+            self.desired.apps.values().filter_map(|app| app.release.as_ref().ok()?.as_ref().map(|(digest, release)| (digest, release)));
+        let leaving =
+            self.desired.apps.values().filter_map(|app| app.removal.as_ref()).map(|removal| (&removal.removal.release, &removal.release));
+        run.chain(leaving).flat_map(|(digest, release)| release.entries.values().map(|entry| entry.digest).chain([*digest])).collect()
+    }
+
+    fn read_app(&mut self, contents: &Contents, name: &AppName, app: &IndexApp, before: &Self) -> DesiredApp {
+        let release = match (&app.release, before.release_of(name)) {
             (None, _) => Ok(None),
             (Some(digest), Some((same, release))) if digest == same => Ok(Some((*digest, release.clone()))),
             (Some(digest), _) => self.read_release(contents, digest).map(|release| Some((*digest, release))),
         };
-        if let Ok(Some((digest, release))) = &release {
-            self.digests.insert(*digest);
-            self.digests.extend(release.entries.values().map(|entry| entry.digest));
-            // What a test needs is watched only while one is asked for: a chart with a test must not cost a watch of all pods.
-            let asleep = |entry: &&Entry| app.test.is_none() && entry.is_only_test();
+        if let Ok(Some((_, release))) = &release {
+            // What a test needs is watched only while one is asked for, and what a removal needs only during it: a chart with a test must
+            // not cost a watch of all pods.
+            let asleep = |entry: &&Entry| !(entry.is_of_rollout() || (entry.is_test() && app.test.is_some()));
             for entry in release.entries.values().filter(|entry| !asleep(entry)) {
-                if let Some(other) = self.by_key.insert(entry.object.clone(), name.clone()) {
-                    self.named_by_several.entry(entry.object.clone()).or_default().extend([other, name.clone()]);
-                }
+                self.note(&entry.object, name, before);
             }
         }
         if let Ok(Some((_, release))) = &release
@@ -74,7 +83,7 @@ impl Wanted {
             };
             self.rules.extend(judged.filter_map(rule));
         }
-        self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| withdrawal.object.clone()));
+        self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| before.share(&withdrawal.object)));
         DesiredApp {
             release,
             withdrawals: app.withdrawals.clone(),
@@ -83,7 +92,37 @@ impl Wanted {
             hold: app.hold.clone(),
             service_account: app.service_account.clone(),
             test: app.test.clone(),
+            removal: None,
         }
+    }
+
+    /// Reads what the hooks of an app's removal need. If they cannot be read the app is left as it is.
+    fn read_removal(&mut self, contents: &Contents, name: &AppName, app: &IndexApp, before: &Self, desired: &mut DesiredApp) {
+        let Some(removal) = app.removal else { return };
+        let release = match before.release_of(name) {
+            Some((same, release)) if *same == removal.release => Ok(release.clone()),
+            _ => self.read_release(contents, &removal.release),
+        };
+        match release {
+            Ok(release) => {
+                for entry in release.removal_hooks() {
+                    self.note(&entry.object, name, before);
+                }
+                desired.removal = Some(DesiredRemoval { removal, release });
+            }
+            Err(reason) => desired.release = Err(reason),
+        }
+    }
+
+    /// Takes down that `app` names `object`. What `before` named too is in memory already.
+    fn note(&mut self, object: &ObjectKey, app: &AppName, before: &Self) {
+        if let Some(other) = self.by_key.insert(before.share(object), app.clone()) {
+            self.named_by_several.entry(object.clone()).or_default().extend([other, app.clone()]);
+        }
+    }
+
+    fn release_of(&self, app: &AppName) -> Option<&(Digest, Arc<Release>)> {
+        self.desired.apps.get(app)?.release.as_ref().ok()?.as_ref()
     }
 
     fn read_release(&mut self, contents: &Contents, digest: &Digest) -> Result<Arc<Release>, Reason> {
@@ -107,8 +146,14 @@ impl Wanted {
     }
 
     /// All objects that are wanted or withdrawn.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<ObjectKey>> {
         self.by_key.keys().chain(&self.withdrawn)
+    }
+
+    /// `key` as it is in memory already, if it is wanted or withdrawn.
+    pub(crate) fn share(&self, key: &ObjectKey) -> Arc<ObjectKey> {
+        let known = self.by_key.get_key_value(key).map(|(key, _)| key).or_else(|| self.withdrawn.get(key));
+        known.cloned().unwrap_or_else(|| Arc::new(key.clone()))
     }
 
     /// Whether the object is wanted or withdrawn.
@@ -145,11 +190,17 @@ impl Wanted {
         let app = self.desired.apps.get(app);
         let release = app.and_then(|app| app.release.as_ref().ok()?.as_ref());
         let withdrawn = app.into_iter().flat_map(|app| app.withdrawals.iter().map(|withdrawal| &withdrawal.object));
-        release.into_iter().flat_map(|(_, release)| release.entries.keys()).chain(withdrawn)
+        let leaving = app.and_then(|app| app.removal.as_ref()).into_iter().flat_map(|removal| removal.release.removal_hooks());
+        release.into_iter().flat_map(|(_, release)| release.entries.keys()).chain(withdrawn).chain(leaving.map(|entry| &entry.object))
     }
 
     fn entry_of(&self, app: &AppName, key: &ObjectKey) -> Option<&Entry> {
-        let (_, release) = self.desired.apps.get(app)?.release.as_ref().ok()?.as_ref()?;
+        let app = self.desired.apps.get(app)?;
+        let release = match (&app.removal, app.release.as_ref().ok()?) {
+            (Some(removal), _) => &removal.release,
+            (None, Some((_, release))) => release,
+            (None, None) => return None,
+        };
         release.entries.get(key)
     }
 }

@@ -104,7 +104,7 @@ fn may_write(outcome: Result<(), ClusterError>, what: &str, namespace: &str) -> 
 async fn write_secret(cluster: &Cluster, namespace: &str) -> Result<(), ClusterError> {
     let parts = SecretParts::new(cluster.clone(), namespace);
     parts.read().await?;
-    parts.write(&[(PROBE.to_owned(), Vec::new())].into()).await?;
+    parts.write([(PROBE.to_owned(), Vec::new())].into()).await?;
     parts.remove(&[PROBE.to_owned()]).await
 }
 
@@ -145,7 +145,7 @@ fn mirror_size(ledger: &Ledger, directory: &Path) -> Result<String, String> {
         return Ok("no index yet, nothing to copy".into());
     };
     let reach = Reach::default().all(ledger.contents(), &[index]);
-    match ledger.content_parts(&reach) {
+    match ledger.contents().parts(&reach) {
         Err(error) => Err(format!("{error}, when the hub is connected")),
         Ok(None) => Err(format!(
             "the desired state is over {} MiB compressed, too much for Secrets: mount a volume at {}, or a lost pod cannot heal without the hub",

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agent_cluster::{Cluster, ClusterError, Discovery, Refusal, Resource, View};
+use agent_cluster::{Cluster, ClusterError, Discovery, HeldField, Refusal, Resource, View};
 use agent_plan::{Guardrail, HookRun, Inventory, Owned, Step, StepKind};
 use serde_json::Value;
 use shared_model::{AppName, Digest, GroupKind, Reason, Scope, ServiceAccount, Severity};
-use shared_release::{Entry, Existing, Phase};
+use shared_release::{Conflicts, Entry, Existing, Phase};
 
 use crate::agent::Agent;
 use crate::compared::Compare;
@@ -57,6 +57,8 @@ pub(crate) struct Landed {
     yields: BTreeSet<String>,
     /// All fields that were dropped, now or before, and are there all the same.
     kept: BTreeMap<Vec<String>, String>,
+    /// Fields that others held with other values.
+    taken: Vec<HeldField>,
 }
 
 impl Landed {
@@ -67,7 +69,7 @@ impl Landed {
         kept.extend(before.map(|before| agent_plan::kept(before, live, agent_cluster::FIELD_MANAGER)).unwrap_or_default());
         kept.retain(|path, _| agent_plan::kept_by(live, path, agent_cluster::FIELD_MANAGER).is_some());
         agent.view.record(&step.object, live);
-        Self { uid: live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned), compared, yields, kept }
+        Self { uid: live.pointer("/metadata/uid").and_then(Value::as_str).map(str::to_owned), compared, yields, kept, taken: Vec::new() }
     }
 }
 
@@ -89,7 +91,8 @@ impl Execution<'_> {
         let mut progress = false;
         while let Some(order) = steps.first().map(|step| step.order) {
             let group = steps.iter().take_while(|step| step.order == order).count();
-            let group: Vec<Step> = steps.drain(..group).collect();
+            let mut group: Vec<Step> = steps.drain(..group).collect();
+            self.hold_back(&mut group);
             if !self.note_intents(&group) {
                 return progress;
             }
@@ -101,6 +104,18 @@ impl Execution<'_> {
         }
         self.save();
         progress
+    }
+
+    /// Leaves out what has to wait for an answer to what comes before it in its app: it is planned again then.
+    fn hold_back(&mut self, group: &mut Vec<Step>) {
+        let now = self.agent.clock.now();
+        let agent = &mut *self.agent;
+        group.retain(|step| {
+            let Some(until) = agent.under_way.holds_up(step, now) else { return true };
+            agent.held_back_until = Some(agent.held_back_until.map_or(until, |at| at.min(until)));
+            agent.planned.touch(&step.app);
+            false
+        });
     }
 
     /// Whether the plan is still one to be carried out, by this agent.
@@ -175,7 +190,8 @@ impl Execution<'_> {
                     run.ended = Some(now);
                     tracing::info!(app = %step.app, object = %step.object, ?phase, ?end, "a hook ended");
                 }
-                StepKind::Rehearse { .. } | StepKind::Delete { .. } | StepKind::DeleteHook { .. } => {}
+                StepKind::Rehearse { release, .. } => self.agent.attempts.rehearsing(&step.app, release),
+                StepKind::Delete { .. } | StepKind::DeleteHook { .. } => {}
             }
         }
         if group.iter().any(|step| matches!(step.kind, StepKind::EndHook { .. })) {
@@ -207,7 +223,7 @@ impl Execution<'_> {
             let (hands, step) = (hands.clone(), step.clone());
             async move { attempt(&hands, &step).await.unwrap_or_else(Outcome::Failed) }
         };
-        let mut unanswered = self.agent.under_way.begin(&mut waiting, go);
+        let mut unanswered = self.agent.under_way.begin(&mut waiting, self.agent.clock.now(), go);
         progress |= unanswered > 0;
         let mut durable = Instant::now();
         while unanswered > 0 {
@@ -226,7 +242,7 @@ impl Execution<'_> {
                 durable = Instant::now();
             }
             if self.may_go_on(index) {
-                unanswered += self.agent.under_way.begin(&mut waiting, go);
+                unanswered += self.agent.under_way.begin(&mut waiting, self.agent.clock.now(), go);
             }
         }
         progress
@@ -234,8 +250,10 @@ impl Execution<'_> {
 
     fn take(&mut self, step: &Step, outcome: Option<Outcome>) {
         let now = self.agent.clock.now();
+        // What was left to its holders was not healed, so that they cannot have undone it.
+        let is_left = matches!(outcome, Some(Outcome::Failed(Failure::Cluster(ClusterError::FieldsHeld { .. }))));
         match &step.kind {
-            StepKind::Apply { drift: Some(changes), .. } => self.agent.attempts.healing(&step.app, &step.object, changes, now),
+            StepKind::Apply { drift: Some(changes), .. } if !is_left => self.agent.attempts.healing(&step.app, &step.object, changes, now),
             StepKind::RunHook { again: true, .. } => self.agent.attempts.healing(&step.app, &step.object, &[], now),
             _ => {}
         }
@@ -247,6 +265,11 @@ impl Execution<'_> {
             owned.uid.clone_from(&landed.uid);
             return;
         }
+        if let StepKind::Rehearse { release, .. } = &step.kind
+            && !self.agent.attempts.is_rehearsing(&step.app, release)
+        {
+            return;
+        }
         let bug = || Reason::new(Severity::Error, "Bug", "BUG: an attempt panicked; it is tried again");
         self.settle(step, outcome.unwrap_or_else(|| Outcome::Failed(Failure::Content(bug()))));
     }
@@ -256,6 +279,8 @@ impl Execution<'_> {
         let Some(inventory) = self.inventory.apps.get(&step.app) else { return false };
         match phase {
             Phase::Test => inventory.tests.as_ref().is_none_or(|tests| tests.release != *release),
+            // A removal has one release, and its record is begun with it.
+            Phase::PreDelete | Phase::PostDelete => inventory.removal.is_none(),
             _ => inventory.hooks.release.is_some_and(|now| now != *release),
         }
     }
@@ -283,6 +308,11 @@ impl Execution<'_> {
                 }
                 self.agent.compared(object, landed.compared);
                 self.agent.attempts.succeeded(app, object, now);
+                if !landed.taken.is_empty() {
+                    tracing::info!(%app, %object, from = ?landed.taken, "fields were taken over");
+                    let taken: Vec<_> = landed.taken.into_iter().map(|field| (field.path, field.manager)).collect();
+                    self.agent.attempts.took_over(app, object, &taken, now);
+                }
                 let cause = if drift.is_some() { "healed" } else { "applied" };
                 self.agent.healed += u64::from(drift.is_some());
                 tracing::info!(%app, %object, cause, "applied");
@@ -316,6 +346,11 @@ impl Execution<'_> {
                 self.agent.deletions.push_back(now);
                 self.book().entry(app, object).uid = None;
                 tracing::info!(%app, %object, "deleted in order to be created again");
+            }
+            (Outcome::Failed(Failure::Cluster(error @ ClusterError::FieldsHeld { .. })), _) => {
+                let mark = self.agent.view.observed(object).and_then(|(_, mark)| mark);
+                tracing::info!(%app, %object, %error, "left to those who hold its fields");
+                self.agent.attempts.yielded(app, object, error.reason(), mark, now);
             }
             (Outcome::Failed(failure), _) => {
                 let reason = match failure {
@@ -368,10 +403,11 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
             };
             let prepared = agent_plan::prepare(&wanted, before.as_ref(), ignore, agent_cluster::FIELD_MANAGER);
             match apply(&writer, resource, step, entry, &prepared).await {
-                Ok(live) => {
+                Ok((live, taken)) => {
                     agent.shared.points.pass(FaultPoint::ObjectApplied);
                     let before = before.filter(|_| changes);
-                    Ok(Outcome::Applied(Landed::of(agent, step, entry, &wanted, &owned, &live, before.as_ref())))
+                    let landed = Landed::of(agent, step, entry, &wanted, &owned, &live, before.as_ref());
+                    Ok(Outcome::Applied(Landed { taken, ..landed }))
                 }
                 Err(error) if error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate => {
                     let Some(uid) = owned.uid else { return Err(Failure::Cluster(error)) };
@@ -390,7 +426,8 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
                 false => agent.cluster.get(resource, &step.object).await.map_err(Failure::Cluster)?,
             };
             let prepared = agent_plan::prepare(&wanted, before.as_ref(), &entry.policy.ignore, agent_cluster::FIELD_MANAGER);
-            match writer.rehearse(resource, &step.object, &prepared).await {
+            let takes_over = entry.policy.conflicts == Conflicts::Force;
+            match writer.rehearse(resource, &step.object, &prepared, takes_over).await {
                 Err(error) if !(error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate) => Err(Failure::Cluster(error)),
                 _ => Ok(Outcome::Accepted),
             }
@@ -399,7 +436,7 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
             let resource = resource(agent, step, &entry.version)?;
             let wanted = content(agent, step, entry)?;
             let prepared = agent_plan::prepare(&wanted, None, &BTreeSet::new(), agent_cluster::FIELD_MANAGER);
-            let live = apply(&writer, resource, step, entry, &prepared).await.map_err(Failure::Cluster)?;
+            let (live, _) = apply(&writer, resource, step, entry, &prepared).await.map_err(Failure::Cluster)?;
             agent.shared.points.pass(FaultPoint::HookStarted);
             Ok(Outcome::Applied(Landed::of(agent, step, entry, &wanted, &Owned::default(), &live, None)))
         }
@@ -422,12 +459,43 @@ fn content(agent: &Hands, step: &Step, entry: &Entry) -> Result<Value, Failure> 
     Ok(wanted)
 }
 
-/// Applies, and takes over what a tool that applied before us holds: only then does applying again remove what is not wanted any more.
-async fn apply(writer: &Cluster, resource: &Resource, step: &Step, entry: &Entry, object: &Value) -> Result<Value, ClusterError> {
-    if entry.policy.existing == Existing::Merge {
-        return writer.apply(resource, &step.object, object).await;
+/// What an apply does about fields that others hold with other values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// It takes them: who held them was said as drift.
+    Take,
+    /// It takes them, and learns from whom.
+    Ask,
+    /// It leaves the object.
+    Leave,
+}
+
+impl Way {
+    fn of(step: &Step, entry: &Entry) -> Self {
+        match (entry.policy.conflicts, &step.kind) {
+            (Conflicts::Report, _) => Self::Leave,
+            (Conflicts::Force, StepKind::Apply { drift: Some(_), .. }) => Self::Take,
+            (Conflicts::Force, _) => Self::Ask,
+        }
     }
-    let live = match writer.apply(resource, &step.object, object).await {
+}
+
+/// Applies, and takes over what a tool that applied before us holds: only then does applying again remove what is not wanted any more. Returns
+/// the object, and the fields that others held with other values.
+async fn apply(
+    writer: &Cluster,
+    resource: &Resource,
+    step: &Step,
+    entry: &Entry,
+    object: &Value,
+) -> Result<(Value, Vec<HeldField>), ClusterError> {
+    let way = Way::of(step, entry);
+    let sent = send(writer, resource, step, object, way).await;
+    // What belongs to others is left to them, also by whom it was applied before.
+    if entry.policy.existing == Existing::Merge || way == Way::Leave {
+        return sent;
+    }
+    let (live, taken) = match sent {
         // It may be refused for what that tool left beside it, or for what was filled in: a value beside our reference.
         Err(error) if error.refusal() == Some(Refusal::Invalid) => {
             let found = writer.get(resource, &step.object).await?;
@@ -435,14 +503,31 @@ async fn apply(writer: &Cluster, resource: &Resource, step: &Step, entry: &Entry
             let (Some(found), Some(fields)) = (found, fields) else { return Err(error) };
             writer.set_managed_fields(resource, &step.object, &found, &fields).await?;
             tracing::info!(app = %step.app, object = %step.object, "took over the fields that stood in its way");
-            return writer.apply(resource, &step.object, object).await;
+            return Ok((writer.apply(resource, &step.object, object).await?, Vec::new()));
         }
         outcome => outcome?,
     };
-    let Some(fields) = agent_plan::take_over(&live, agent_cluster::FIELD_MANAGER) else { return Ok(live) };
+    let Some(fields) = agent_plan::take_over(&live, agent_cluster::FIELD_MANAGER) else { return Ok((live, taken)) };
     writer.set_managed_fields(resource, &step.object, &live, &fields).await?;
     tracing::info!(app = %step.app, object = %step.object, "took over the fields of the tool that applied it before");
-    writer.apply(resource, &step.object, object).await
+    Ok((writer.apply(resource, &step.object, object).await?, taken))
+}
+
+/// Sends it. Asking first costs nothing where nobody holds anything, which is nearly always.
+async fn send(
+    writer: &Cluster,
+    resource: &Resource,
+    step: &Step,
+    object: &Value,
+    way: Way,
+) -> Result<(Value, Vec<HeldField>), ClusterError> {
+    if way == Way::Take {
+        return Ok((writer.apply(resource, &step.object, object).await?, Vec::new()));
+    }
+    match writer.apply_unless_held(resource, &step.object, object).await {
+        Err(ClusterError::FieldsHeld { fields }) if way == Way::Ask => Ok((writer.apply(resource, &step.object, object).await?, fields)),
+        outcome => Ok((outcome?, Vec::new())),
+    }
 }
 
 fn resource<'a>(agent: &'a Hands, step: &Step, version: &str) -> Result<&'a Resource, Failure> {

@@ -13,6 +13,7 @@ mod facts;
 mod fault_point;
 mod intake;
 mod join;
+mod leave;
 mod live;
 mod memory;
 mod observe;
@@ -42,6 +43,7 @@ pub use crate::doctor::{Finding, examine};
 pub use crate::fault_point::{FaultPoint, FaultPoints};
 pub use crate::intake::{Accepted, Intake};
 pub use crate::join::JoinError;
+pub use crate::leave::{LeaveError, Leaving, LeavingSeat, Parted, Parting, leave};
 pub use crate::run::run;
 pub use crate::shared::{Part, Problems, Status};
 
@@ -107,7 +109,7 @@ pub(crate) fn set_going(seat: Seat<'_>, memory: Memory, clock: Clock, points: Fa
     let (give_back, given_back) = watch::channel(false);
     let limits = seat.cluster.limits();
     let lease = Lease::new(seat.cluster.clone(), seat.namespace, "capstan-agent", seat.instance);
-    let copy = Copy::new(memory.mirror, &memory.found);
+    let copy = Copy::new(memory.mirror, memory.copied);
     let agent = Agent::new(seat.cluster, seat.guardrail, shared.clone(), clock.clone(), role, stopped, copy);
     let lease_task = tokio::spawn(hold_lease(lease, role_sender, clock, shared.clone(), limits, given_back));
     let loop_task = tokio::spawn(agent.run());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use agent_cluster::{Cluster, SecretParts};
-use agent_ledger::{Ledger, LedgerError, Mirror as _, MirrorError, Parts};
+use agent_ledger::{Copied, Ledger, LedgerError, Mirror as _, MirrorError};
 
 use crate::copy::InSecrets;
 
@@ -12,8 +12,8 @@ use crate::copy::InSecrets;
 pub(crate) struct Memory {
     pub(crate) ledger: Ledger,
     pub(crate) mirror: Arc<InSecrets>,
-    /// The copy as it was found.
-    pub(crate) found: Parts,
+    /// What the copy holds.
+    pub(crate) copied: Copied,
 }
 
 /// Why an agent does not know what it must not forget.
@@ -48,16 +48,22 @@ impl Memory {
         }
         let depends_on_copy = ledger.is_blank() || !opened.damaged.is_empty();
         let mirror = InSecrets(SecretParts::new(cluster.clone(), namespace));
-        let found = match mirror.read().await {
+        let known = ledger.copied();
+        // What this disk wrote last, and nobody else since, has nothing to tell: the copy is at least as old as the disk.
+        if !depends_on_copy && known.core.is_some() && mirror.marks().await.is_ok_and(|marks| known.still_holds(&marks)) {
+            return Ok(Self { ledger, mirror: Arc::new(mirror), copied: known });
+        }
+        let (found, marks) = match mirror.read().await {
             Ok(found) => found,
             // With a ledger on disk the agent can do without; without one it must not guess.
             Err(error) if depends_on_copy => return Err(MemoryError::NoCopy(error)),
             Err(error) => {
                 tracing::warn!(%error, "the ledger's copy cannot be read; going on with the disk");
-                Parts::new()
+                return Ok(Self { ledger, mirror: Arc::new(mirror), copied: Copied::default() });
             }
         };
         let restored = ledger.restore(&found)?;
+        let copied = Copied { contents: restored.contents, ..Copied::read_from(&found, &marks) };
         for damage in restored.damaged {
             // Contents are fetched again; who the agent is and what it owns is known from nowhere else.
             let vital = !matches!(damage, LedgerError::Damaged { what: "content", .. });
@@ -69,6 +75,6 @@ impl Memory {
         if restored.taken {
             tracing::info!("the ledger was filled from its copy in the cluster");
         }
-        Ok(Self { ledger, mirror: Arc::new(mirror), found })
+        Ok(Self { ledger, mirror: Arc::new(mirror), copied })
     }
 }

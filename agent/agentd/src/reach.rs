@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agent_ledger::Contents;
 use shared_model::Digest;
-use shared_release::{Index, Release, SUPPORTED_FEATURES};
+use shared_release::{Index, IndexApp, Release, SUPPORTED_FEATURES};
 
 /// Releases that are here with all their objects, and what those are.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Reach {
     pub(crate) fn missing(&mut self, contents: &Contents, index: &Index) -> Vec<Digest> {
         let mut releases = BTreeSet::new();
         let mut objects = BTreeSet::new();
-        for release in index.apps.values().filter_map(|app| app.release) {
+        for release in releases_of(index) {
             if self.complete.contains_key(&release) {
                 continue;
             }
@@ -42,7 +42,7 @@ impl Reach {
 
     /// Everything that `indexes` reach, as far as their releases are here; nothing else is remembered from now on.
     pub(crate) fn all(&mut self, contents: &Contents, indexes: &[Index]) -> BTreeSet<Digest> {
-        let releases: BTreeSet<Digest> = indexes.iter().flat_map(|index| index.apps.values().filter_map(|app| app.release)).collect();
+        let releases: BTreeSet<Digest> = indexes.iter().flat_map(releases_of).collect();
         self.complete.retain(|release, _| releases.contains(release));
         let mut all = BTreeSet::new();
         for release in releases {
@@ -57,6 +57,11 @@ impl Reach {
     pub(crate) fn doubt(&mut self) {
         self.complete.clear();
     }
+}
+
+/// The releases that `index` asks for: those that run, and those whose removal has hooks.
+fn releases_of(index: &Index) -> impl Iterator<Item = Digest> {
+    index.apps.values().filter_map(IndexApp::content)
 }
 
 /// The objects of a release; `None` if it is not here. One that this build does not understand is here and tells of none: its app says so.

@@ -65,7 +65,11 @@ fn common_kinds() -> Vec<GroupKind> {
 fn asks(wanted: &Wanted) -> Vec<Ask<'_>> {
     let apps = wanted.desired.apps.values();
     apps.filter_map(|app| {
-        let (_, release) = app.release.as_ref().ok()?.as_ref()?;
+        let release = match (app.release.as_ref().ok()?, &app.removal) {
+            (Some((_, release)), _) => release,
+            (None, Some(removal)) => &removal.release,
+            (None, None) => return None,
+        };
         let withdrawn = app.withdrawals.iter().map(|withdrawal| &withdrawal.object);
         let objects = release.entries.keys().chain(withdrawn).map(|key| (&key.kind, key.namespace.as_deref())).collect();
         Some(Ask { account: app.service_account.as_ref(), objects })

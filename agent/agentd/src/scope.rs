@@ -2,6 +2,7 @@
 //! most turns plan one app of a thousand. Once in a while, and whenever more than single objects changed, everything is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::News;
@@ -26,7 +27,7 @@ pub(crate) enum Scope {
 /// What is known of the apps that a turn does not look at.
 #[derive(Debug, Default)]
 pub(crate) struct Planned {
-    states: BTreeMap<AppName, AppState>,
+    states: BTreeMap<AppName, Arc<AppState>>,
     restless: BTreeSet<AppName>,
     /// What the last plan rested on beside objects.
     basis: Option<(Option<Digest>, Kinds)>,
@@ -85,8 +86,8 @@ impl Planned {
             if !planned.at_rest {
                 self.restless.insert(app.clone());
             }
-            if self.states.get(app) != Some(&planned.state) {
-                self.states.insert(app.clone(), planned.state.clone());
+            if self.states.get(app).map(Arc::as_ref) != Some(&planned.state) {
+                self.states.insert(app.clone(), Arc::new(planned.state.clone()));
                 changed = true;
             }
         }
@@ -94,7 +95,7 @@ impl Planned {
     }
 
     /// The newest state of each app.
-    pub(crate) fn states(&self) -> &BTreeMap<AppName, AppState> {
+    pub(crate) fn states(&self) -> &BTreeMap<AppName, Arc<AppState>> {
         &self.states
     }
 

@@ -21,8 +21,8 @@ use crate::reach::Reach;
 /// What the agent knows about itself and its apps.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
-    /// The apps.
-    pub apps: BTreeMap<AppName, AppState>,
+    /// The apps. What is not another state is not another value, so that telling of one app does not copy a thousand.
+    pub apps: BTreeMap<AppName, Arc<AppState>>,
     /// The accepted index.
     pub held: Option<Digest>,
     /// The index, if all that it asks for is done.

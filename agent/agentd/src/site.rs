@@ -9,7 +9,7 @@ use agent_link::{Later, LogSource, Site};
 use agent_plan::Guardrail;
 use bytes::Bytes;
 use shared_identity::AgentCertificate;
-use shared_model::{AppName, Clock, Digest, Reason, Severity};
+use shared_model::{AppName, AppState, Clock, Digest, Reason, Severity};
 use shared_release::{AppKey, SignedFreshness, SignedIndex, SignedRoot};
 use shared_session::{
     Answer, ClusterFacts, FreshnessDocument, Held, IndexDocument, KeySet, LogQuestion, Nodes, Question, RootDocument, Secret, Verdict,
@@ -136,7 +136,7 @@ fn translate(before: &Sight, now: &Sight, shown: &shared_session::Status) -> sha
         next = next.with(name.clone(), None);
     }
     for (name, state) in now.status.apps.iter().filter(|(name, state)| before.status.apps.get(*name) != Some(*state)) {
-        next = next.with(name.clone(), Some(state.clone()));
+        next = next.with(name.clone(), Some(AppState::clone(state)));
     }
     next
 }

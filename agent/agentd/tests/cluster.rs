@@ -5,6 +5,7 @@ mod bench;
 mod faults;
 mod health;
 
+use agent_agentd::{LeaveError, Parting};
 use agent_plan::Pattern;
 use bench::{Bench, config_map, manifest};
 use e2e_cluster::{FAULT_ANNOTATION, SharedControlPlane, require_control_plane};
@@ -77,6 +78,70 @@ async fn a_deleted_object_comes_back() -> anyhow::Result<()> {
         .await?;
     let apps = agent.wait(|apps| apps["web"].drift.iter().any(|drift| drift.kind == DriftKind::Deleted)).await?;
     assert_eq!(apps["web"].drift[0].object.name, "settings");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_leaves_changes_nothing_but_its_marks_and_another_tool_takes_over() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let bench = Bench::new(PLANE.get().await?).await?;
+    let namespace = bench.namespace.clone();
+    let agent = bench.start_agent().await?;
+    agent.publish(&[("web", vec![config_map(&namespace, "a", "1"), config_map(&namespace, "b", "1")])])?;
+    agent.wait_applied("web").await?;
+    let show = "jsonpath={.metadata.uid} {.data} {.metadata.ownerReferences}{.metadata.finalizers}";
+    let before = bench.kubectl(&["get", "configmap", "a", "-o", show]).await?;
+    assert!(before.ends_with("} "), "nothing of ours keeps it or takes it along: {before}");
+
+    let refused = bench.leave(&[], true).await.expect_err("the agent is at work");
+    assert!(matches!(refused.downcast_ref(), Some(LeaveError::AgentAtWork { .. })), "{refused}");
+    agent.stop().await;
+    let refused = bench.leave(&["web"], true).await.expect_err("the index names it");
+    assert!(matches!(refused.downcast_ref(), Some(LeaveError::StillRuns(_))), "{refused}");
+    let refused = bench.leave(&["api"], true).await.expect_err("there is none");
+    assert!(refused.to_string().contains("web"), "{refused}");
+
+    let marks = "jsonpath={.metadata.annotations}{.metadata.managedFields[*].manager}";
+    let told = bench.leave(&[], false).await?;
+    assert_eq!(told.iter().map(|parted| &parted.outcome).collect::<Vec<_>>(), [&Parting::WouldBeLetGo; 2]);
+    assert!(bench.kubectl(&["get", "configmap", "a", "-o", marks]).await?.contains("capstan"), "nothing was changed");
+
+    let done = bench.leave(&[], true).await?;
+    assert_eq!(done.iter().map(|parted| &parted.outcome).collect::<Vec<_>>(), [&Parting::LetGo; 2]);
+    assert_eq!(bench.kubectl(&["get", "configmap", "a", "-o", show]).await?, before);
+    assert!(!bench.kubectl(&["get", "configmap", "a", "b", "-o", "yaml", "--show-managed-fields"]).await?.contains("capstan.dev"));
+    let own = bench.kubectl(&["-n", &bench.agent_namespace, "get", "secrets,leases", "-o", "name"]).await?;
+    assert!(!own.contains("capstan"), "{own}");
+
+    // Other tools take over: one that applies the same, and one that applies other values as Flux and Argo CD do.
+    let same = config_map(&namespace, "b", "1").to_string();
+    bench.plane().kubectl_reading(&same, &["apply", "--server-side", "--field-manager=another", "-f", "-"]).await?;
+    bench.apply_as("flux", &config_map(&namespace, "a", "2")).await?;
+    assert_eq!(bench.kubectl(&["get", "configmap", "a", "-o", "jsonpath={.data.value}"]).await?, "2");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orphaned_app_can_be_let_go_and_the_agent_goes_on_without_it() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let bench = Bench::new(PLANE.get().await?).await?;
+    let namespace = bench.namespace.clone();
+    let agent = bench.start_agent().await?;
+    agent.publish(&[("web", vec![config_map(&namespace, "a", "1")]), ("api", vec![config_map(&namespace, "b", "1")])])?;
+    agent.wait_applied("web").await?;
+    agent.wait_applied("api").await?;
+    agent.publish(&[("api", vec![config_map(&namespace, "b", "1")])])?;
+    agent.wait(|apps| apps["web"].reason.as_ref().is_some_and(|reason| reason.code == "NotInIndex")).await?;
+    agent.stop().await;
+    let done = bench.leave(&["web"], true).await?;
+    assert_eq!(done.iter().map(|parted| (parted.object.name.as_str(), &parted.outcome)).collect::<Vec<_>>(), [("a", &Parting::LetGo)]);
+
+    // Also where only the copy is left, the app is nobody's now; what the agent still runs it keeps.
+    let agent = bench.start_agent_with_empty_disk().await?;
+    agent.confirm()?;
+    let apps = agent.wait(|apps| apps.contains_key("api") && apps["api"].applied == apps["api"].wanted).await?;
+    assert!(!apps.contains_key("web"), "{apps:?}");
+    assert_eq!(bench.kubectl(&["get", "configmap", "a", "-o", "jsonpath={.data.value}{.metadata.annotations}"]).await?, "1");
     Ok(())
 }
 
@@ -312,9 +377,10 @@ async fn nothing_that_the_guardrail_forbids_is_ever_asked_of_the_api_server() ->
 }
 
 /// A Job that is a hook, as `phase+policy`.
+/// A Job that runs until the test ends it.
 fn hook_job(namespace: &str, name: &str, hook: &str) -> serde_json::Value {
     manifest(&format!(
-        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, namespace: {namespace}, annotations: {{test/hook: {hook}}}}}\nspec:\n  backoffLimit: 0\n  template:\n    spec: {{restartPolicy: Never, containers: [{{name: run, image: example.test/run:1}}]}}\n"
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, namespace: {namespace}, annotations: {{test/hook: {hook}}}}}\nspec:\n  backoffLimit: 0\n  template:\n    metadata: {{annotations: {{{FAULT_ANNOTATION}: never-ready}}}}\n    spec: {{restartPolicy: Never, containers: [{{name: run, image: example.test/run:1}}]}}\n"
     ))
 }
 

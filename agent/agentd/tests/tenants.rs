@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use agent_agentd::{FaultPoints, Flags, Guardrail, ProcessConfig, Seat, examine};
 use agent_cluster::Cluster;
@@ -20,9 +19,6 @@ use shared_manifest::{YamlBudget, YamlMode, parse_yaml};
 use shared_model::{AppState, ClusterUid, Health, ServiceAccount};
 
 static PLANE: SharedControlPlane = SharedControlPlane::with_pods();
-
-/// Long enough for a busy machine; a test that works never waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One of the installations in `deploy/agent`, under names of its own.
 struct Installation<'a> {
@@ -136,21 +132,8 @@ impl<'a> Installation<'a> {
         self.plane.kubectl(&all).await
     }
 
-    /// Asks again until the answer is good. A command that fails has said something, too.
     async fn until(&self, args: &[&str], good: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-        let mut last = String::new();
-        let waiting = async {
-            loop {
-                last = self.kubectl(args).await.unwrap_or_else(|error| error.to_string());
-                if good(&last) {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            bail!("kubectl {args:?} still says {last:?}");
-        }
-        Ok(())
+        bench::until(&format!("kubectl {args:?}"), || self.kubectl(args), good).await
     }
 
     /// What the agent asked for so far.

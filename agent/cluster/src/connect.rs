@@ -182,9 +182,17 @@ impl Cluster {
         self.request(request::apply(&path, object)?).await
     }
 
-    /// Asks whether applying the object would be accepted, admission included, without doing it.
-    pub async fn rehearse(&self, resource: &Resource, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
-        let path = format!("{}?fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict&dryRun=All", request::object(resource, key));
+    /// As [`Cluster::apply`], but refused with [`ClusterError::FieldsHeld`] where other managers hold fields with other values.
+    pub async fn apply_unless_held(&self, resource: &Resource, key: &ObjectKey, object: &Value) -> Result<Value, ClusterError> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}&force=false&fieldValidation=Strict", request::object(resource, key));
+        self.request(request::apply(&path, object)?).await
+    }
+
+    /// Asks whether applying the object would be accepted, admission included, without doing it; with `takes_over` also where other managers
+    /// hold fields with other values.
+    pub async fn rehearse(&self, resource: &Resource, key: &ObjectKey, object: &Value, takes_over: bool) -> Result<(), ClusterError> {
+        let object_path = request::object(resource, key);
+        let path = format!("{object_path}?fieldManager={FIELD_MANAGER}&force={takes_over}&fieldValidation=Strict&dryRun=All");
         self.request(request::apply(&path, object)?).await.map(|_| ())
     }
 
@@ -197,6 +205,29 @@ impl Cluster {
             {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
         ]);
         self.request(request::json_patch(&path, &patch)?).await.map(|_| ())
+    }
+
+    /// Takes marks off the object if it still is the one that `live` shows: its `managedFields` become `fields`, and `annotation` goes.
+    ///
+    /// # Errors
+    /// It was changed meanwhile, among others.
+    pub async fn let_go(
+        &self,
+        resource: &Resource,
+        key: &ObjectKey,
+        live: &Value,
+        fields: Option<&Value>,
+        annotation: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let path = format!("{}?fieldManager={FIELD_MANAGER}-leave", request::object(resource, key));
+        let version = live.pointer("/metadata/resourceVersion").unwrap_or(&Value::Null);
+        let mut patch = vec![json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version})];
+        patch.extend(annotation.map(|name| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            json!({"op": "remove", "path": format!("/metadata/annotations/{name}")})
+        }));
+        patch.extend(fields.map(|fields| json!({"op": "replace", "path": "/metadata/managedFields", "value": fields})));
+        self.request(request::json_patch(&path, &Value::Array(patch))?).await.map(|_| ())
     }
 
     /// Deletes the object if it still has this uid; `false` if it was gone already, or is another one now.

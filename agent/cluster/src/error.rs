@@ -15,6 +15,12 @@ pub enum ClusterError {
         /// The API server's own words.
         message: String,
     },
+    /// 409 to an apply without force: other managers hold fields with other values.
+    #[error("{}", held_by_others(fields))]
+    FieldsHeld {
+        /// The fields, as many as the API server named.
+        fields: Vec<HeldField>,
+    },
     /// No answer.
     #[error("the API server cannot be reached: {0}")]
     Unreachable(String),
@@ -24,6 +30,25 @@ pub enum ClusterError {
     /// The kubeconfig or the pod's service account cannot be used.
     #[error("no way to the API server: {0}; give a kubeconfig with --kubeconfig, or run in a pod with a service account")]
     Configuration(String),
+}
+
+/// A field that another manager holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldField {
+    /// The field, as people write it: `spec.template.spec.containers[name=api].image`.
+    pub path: String,
+    /// Who holds it.
+    pub manager: String,
+}
+
+/// How many held fields a message names: a line or two of a terminal.
+const FIELDS_NAMED: usize = 5;
+
+fn held_by_others(fields: &[HeldField]) -> String {
+    let named: Vec<String> = fields.iter().take(FIELDS_NAMED).map(|field| format!("{} ({})", field.path, field.manager)).collect();
+    let more = fields.len().saturating_sub(FIELDS_NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("others hold fields of it with other values: {}{more}", named.join(", "))
 }
 
 /// The refusals that are told apart.
@@ -60,12 +85,18 @@ impl ClusterError {
     pub fn refusal(&self) -> Option<Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(*refusal),
+            Self::FieldsHeld { .. } => Some(Refusal::Conflict),
             _ => None,
         }
     }
 
     /// The reason that is shown for an object.
     pub fn reason(&self) -> Reason {
+        if let Self::FieldsHeld { .. } = self {
+            let remedy = "it is left as it is, as its conflicts are to be reported; take the fields out of the source, have their holders let go, \
+                          or say conflicts: force";
+            return Reason::new(Severity::Error, "FieldsHeld", format!("{self}; {remedy}"));
+        }
         let (severity, code, hint) = match self.refusal() {
             Some(Refusal::NotFound) => (Severity::Error, "NamespaceMissing", "; add the namespace to the app, or set createNamespace"),
             Some(Refusal::KindNotServed) => (Severity::Error, "KindUnknown", "; install its CustomResourceDefinition"),
@@ -132,6 +163,7 @@ impl ClusterError {
 impl From<kube::Error> for ClusterError {
     fn from(error: kube::Error) -> Self {
         match error {
+            kube::Error::Api(status) if !held_fields(&status).is_empty() => Self::FieldsHeld { fields: held_fields(&status) },
             kube::Error::Api(status) => {
                 Self::Refused { refusal: classify(status.code, &status.reason, &status.message), message: status.message }
             }
@@ -143,6 +175,17 @@ impl From<kube::Error> for ClusterError {
             other => Self::Unreachable(chain(&other)),
         }
     }
+}
+
+/// The fields of a refused apply's conflicts (`apiserver/pkg/endpoints/handlers/fieldmanager`, `conflict.go`).
+fn held_fields(status: &kube::core::Status) -> Vec<HeldField> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    let held = causes.filter(|cause| cause.reason == "FieldManagerConflict");
+    let field = |cause: &kube::core::response::StatusCause| HeldField {
+        path: cause.field.trim_start_matches('.').replace('"', ""),
+        manager: cause.message.split('"').nth(1).unwrap_or("another manager").to_owned(),
+    };
+    held.map(field).collect()
 }
 
 /// An error with its sources, which kube does not print.

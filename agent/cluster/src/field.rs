@@ -25,11 +25,6 @@ impl Field {
     pub(crate) fn covers(&self, key: &ObjectKey) -> bool {
         self.kind == key.kind && (self.namespace.is_none() || self.namespace == key.namespace)
     }
-
-    /// The fields that an object may be in: the whole cluster, and its namespace.
-    pub(crate) fn of(key: &ObjectKey) -> [Self; 2] {
-        [Self::whole(&key.kind), Self { kind: key.kind.clone(), namespace: key.namespace.clone() }]
-    }
 }
 
 /// How the objects of a field come to be known.

@@ -163,6 +163,17 @@ impl Lease {
         answer.map_err(|_| ClusterError::Unreachable(format!("no answer about the lease within {} ms", limit.as_millis())))?
     }
 
+    /// Deletes the lease, if this one holds it: no agent is here any more.
+    pub async fn delete(&mut self) -> Result<(), ClusterError> {
+        let lease = self.ask(request::get(&self.path, request::JSON)?).await?;
+        if LeaseState::of(&lease).holder != self.me {
+            return Ok(());
+        }
+        let uid = lease.pointer("/metadata/uid");
+        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        self.ask(request::send(http::Method::DELETE, &self.path, &body)?).await.map(|_| ())
+    }
+
     /// Gives the lease back, so that a successor need not wait.
     pub async fn release(&mut self, now: Timestamp) -> Result<(), ClusterError> {
         let lease = self.ask(request::get(&self.path, request::JSON)?).await?;

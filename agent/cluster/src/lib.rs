@@ -18,11 +18,11 @@ mod watch;
 
 pub use connect::{Cluster, ClusterConfig, FIELD_MANAGER, Right};
 pub use discovery::{Discovery, Resource};
-pub use error::{ClusterError, Refusal};
+pub use error::{ClusterError, HeldField, Refusal};
 pub use evidence::Finding;
 pub use lease::{Lease, LeaseState, Role};
 pub use live::LogOptions;
 pub use pace::Limits;
 pub use secrets::SecretParts;
-pub use view::{Ailing, HealthRules, Mark, News, View};
+pub use view::{Ailing, HealthRules, Keys, Mark, News, View};
 pub use watch::Watches;

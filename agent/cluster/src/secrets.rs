@@ -1,6 +1,7 @@
 //! The agent's own Secrets, which hold the copy of its ledger. One Secret per part, so that a small change writes a small Secret.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,6 +16,10 @@ use crate::request;
 /// The label that marks these Secrets.
 const LABEL: &str = "capstan.dev/ledger";
 const PREFIX: &str = "capstan-ledger-";
+const SELECTOR: &str = "labelSelector=capstan.dev/ledger";
+
+/// Secrets per page: two of 700 KiB are 1.9 MB as base64, which is in memory twice while it is read.
+const PAGE: u32 = 2;
 
 /// Parts of the ledger's copy, each in a Secret of the agent's namespace.
 #[derive(Clone)]
@@ -38,42 +43,59 @@ impl SecretParts {
         Self { cluster, namespace: namespace.into(), resource }
     }
 
-    /// All parts by name; none if there are none yet, or no such namespace.
-    pub async fn read(&self) -> Result<BTreeMap<String, Vec<u8>>, ClusterError> {
-        let path = format!("/api/v1/namespaces/{}/secrets?labelSelector={LABEL}", self.namespace);
-        let list = self.cluster.request(request::get(&path, request::JSON)?).await?;
-        let mut parts = BTreeMap::new();
-        for secret in list.get("items").and_then(Value::as_array).into_iter().flatten() {
-            let name = secret.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-            let data = secret.pointer("/data/part").and_then(Value::as_str).unwrap_or_default();
-            if let Some(part) = name.strip_prefix(PREFIX) {
-                let unreadable = |_| ClusterError::Unreadable(format!("the Secret {}/{name} is not base64", self.namespace));
-                parts.insert(part.to_owned(), BASE64.decode(data).map_err(unreadable)?);
-            }
-        }
-        Ok(parts)
+    /// The mark of each part: its uid and version, which change whenever anybody writes it. No part's bytes are read.
+    pub async fn marks(&self) -> Result<BTreeMap<String, String>, ClusterError> {
+        let list = self.cluster.request(request::get(&format!("{}?{SELECTOR}", self.path()), request::METADATA_LIST)?).await?;
+        let secrets = list.get("items").and_then(Value::as_array).into_iter().flatten();
+        Ok(secrets.filter_map(|secret| Some((part_of(secret)?.to_owned(), mark_of(secret)))).collect())
     }
 
-    /// Writes these parts; the namespace is made if it is not there.
-    pub async fn write(&self, parts: &BTreeMap<String, Vec<u8>>) -> Result<(), ClusterError> {
+    /// All parts by name, with their marks; none if there are none yet, or no such namespace.
+    pub async fn read(&self) -> Result<(BTreeMap<String, Vec<u8>>, BTreeMap<String, String>), ClusterError> {
+        let (mut parts, mut marks) = (BTreeMap::new(), BTreeMap::new());
+        let mut unreadable = None;
+        let take = |secrets: &mut [Value]| {
+            for secret in secrets {
+                let Some(part) = part_of(secret) else { continue };
+                let data = secret.pointer("/data/part").and_then(Value::as_str).unwrap_or_default();
+                match BASE64.decode(data) {
+                    Ok(bytes) => {
+                        marks.insert(part.to_owned(), mark_of(secret));
+                        parts.insert(part.to_owned(), bytes);
+                    }
+                    Err(_) => {
+                        unreadable = Some(ClusterError::Unreadable(format!("the Secret {}/{PREFIX}{part} is not base64", self.namespace)));
+                        return ControlFlow::Break(());
+                    }
+                }
+            }
+            ControlFlow::Continue(())
+        };
+        self.cluster.each_page(&self.path(), PAGE, &format!("&{SELECTOR}"), take).await?;
+        unreadable.map_or(Ok((parts, marks)), Err)
+    }
+
+    /// Writes these parts; the namespace is made if it is not there. Returns the marks that they have now.
+    pub async fn write(&self, parts: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, String>, ClusterError> {
+        let mut marks = BTreeMap::new();
         for (name, bytes) in parts {
-            let key = self.key(name);
+            let key = self.key(&name);
             let secret = json!({
                 "apiVersion": "v1", "kind": "Secret", "type": "capstan.dev/ledger",
                 "metadata": {"name": key.name, "namespace": self.namespace, "labels": {LABEL: "true"}},
-                "data": {"part": BASE64.encode(bytes)},
+                "data": {"part": BASE64.encode(&bytes)},
             });
-            match self.cluster.apply(&self.resource, &key, &secret).await {
+            drop(bytes);
+            let written = match self.cluster.apply(&self.resource, &key, &secret).await {
                 Err(error) if error.is_not_found() => {
                     self.cluster.ensure_namespace(&self.namespace).await?;
-                    self.cluster.apply(&self.resource, &key, &secret).await?;
+                    self.cluster.apply(&self.resource, &key, &secret).await?
                 }
-                other => {
-                    other?;
-                }
-            }
+                other => other?,
+            };
+            marks.insert(name, mark_of(&written));
         }
-        Ok(())
+        Ok(marks)
     }
 
     /// Removes these parts.
@@ -88,7 +110,21 @@ impl SecretParts {
         Ok(())
     }
 
+    fn path(&self) -> String {
+        request::collection(&self.resource, Some(&self.namespace))
+    }
+
     fn key(&self, part: &str) -> ObjectKey {
         ObjectKey::new(GroupKind::new("", "Secret"), Some(&self.namespace), format!("{PREFIX}{part}"))
     }
+}
+
+/// The name of the part that a Secret holds.
+fn part_of(secret: &Value) -> Option<&str> {
+    secret.pointer("/metadata/name")?.as_str()?.strip_prefix(PREFIX)
+}
+
+fn mark_of(secret: &Value) -> String {
+    let text = |pointer: &str| secret.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    format!("{}/{}", text("/metadata/uid"), text("/metadata/resourceVersion"))
 }

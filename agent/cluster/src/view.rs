@@ -26,15 +26,16 @@ pub struct View {
 
 #[derive(Default)]
 struct Inner {
-    interest: BTreeSet<ObjectKey>,
-    fields: BTreeMap<Field, WatchState>,
-    objects: BTreeMap<ObjectKey, Seen>,
+    /// The keys are shared with everything here that speaks of these objects, and with whoever named them.
+    interest: Keys,
+    fields: BTreeMap<GroupKind, BTreeMap<Option<String>, WatchState>>,
+    objects: BTreeMap<Arc<ObjectKey>, Seen>,
     /// The last that was seen of objects that ran to an end and are gone since.
     ended: BTreeMap<ObjectKey, (String, Verdict)>,
     /// Keys that became interesting after their kind was listed: nothing is known of them until somebody looks.
-    unchecked: BTreeSet<ObjectKey>,
+    unchecked: Keys,
     /// For each field whose list is under way, what was taken in since it began: the list may be older than that.
-    listing: BTreeMap<Field, BTreeSet<ObjectKey>>,
+    listing: BTreeMap<Field, Keys>,
     /// Why all that was seen counts as out of date.
     out_of_date: Option<Reason>,
     /// A watched kind is not served any more in the version that was watched.
@@ -60,6 +61,12 @@ pub struct Ailing {
     pub verdict: Verdict,
 }
 
+/// Many keys, each in memory once however many hold it.
+pub type Keys = BTreeSet<Arc<ObjectKey>>;
+
+/// More changed objects than this are not named: whoever looks then looks at everything.
+const MOST_NEWS: usize = 1_000;
+
 /// What changed since somebody looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
@@ -79,6 +86,9 @@ impl News {
     fn add(&mut self, key: &ObjectKey) {
         if let Self::Objects(keys) = self {
             keys.insert(key.clone());
+            if keys.len() > MOST_NEWS {
+                *self = Self::Everything;
+            }
         }
     }
 }
@@ -92,12 +102,21 @@ enum WatchState {
 
 /// What is kept of an object.
 pub(crate) struct Seen {
-    uid: String,
+    uid: Box<str>,
     version: u64,
     mark: Mark,
     tracking: Tracked,
     deleting: bool,
-    verdict: Verdict,
+    /// `None` if it is healthy: nearly all are.
+    ailment: Option<Box<Verdict>>,
+}
+
+static HEALTHY: Verdict = Verdict::HEALTHY;
+
+impl Seen {
+    fn verdict(&self) -> &Verdict {
+        self.ailment.as_deref().unwrap_or(&HEALTHY)
+    }
 }
 
 /// The tracking annotation. Nearly all name the very object that they are on, which then need not be kept twice.
@@ -143,9 +162,9 @@ impl View {
     }
 
     /// Names the objects that matter from now on. Everything else is forgotten.
-    pub fn set_interest(&self, interest: BTreeSet<ObjectKey>) {
+    pub fn set_interest(&self, interest: Keys) {
         let mut inner = self.lock();
-        let new: Vec<ObjectKey> = interest.difference(&inner.interest).cloned().collect();
+        let new: Vec<Arc<ObjectKey>> = interest.difference(&inner.interest).cloned().collect();
         inner.objects.retain(|key, _| interest.contains(key));
         inner.unchecked.retain(|key| interest.contains(key));
         inner.ended.retain(|key, _| interest.contains(key));
@@ -166,7 +185,8 @@ impl View {
         }
         let before = std::mem::replace(&mut inner.rules, Arc::new(rules));
         let now = inner.rules.clone();
-        let changed: Vec<ObjectKey> = inner.objects.keys().filter(|key| before.get(*key) != now.get(*key)).cloned().collect();
+        let is_changed = |key: &&Arc<ObjectKey>| before.get(key.as_ref()) != now.get(key.as_ref());
+        let changed: Vec<Arc<ObjectKey>> = inner.objects.keys().filter(is_changed).cloned().collect();
         inner.unchecked.extend(changed);
         inner.news = News::Everything;
         drop(inner);
@@ -188,9 +208,14 @@ impl View {
     pub fn ailing(&self, most: usize) -> Vec<Ailing> {
         let inner = self.lock();
         let is_ailing =
-            |seen: &Seen| matches!(seen.verdict.health, Health::Progressing | Health::Waiting | Health::Degraded) && !seen.deleting;
+            |seen: &Seen| matches!(seen.verdict().health, Health::Progressing | Health::Waiting | Health::Degraded) && !seen.deleting;
         let found = inner.objects.iter().filter(|(key, seen)| is_ailing(seen) && may_tell_more(&key.kind));
-        found.take(most).map(|(key, seen)| Ailing { key: key.clone(), uid: seen.uid.clone(), verdict: seen.verdict.clone() }).collect()
+        let ailing = |(key, seen): (&Arc<ObjectKey>, &Seen)| Ailing {
+            key: ObjectKey::clone(key),
+            uid: seen.uid.to_string(),
+            verdict: seen.verdict().clone(),
+        };
+        found.take(most).map(ailing).collect()
     }
 
     /// Takes in what was found out about an object. It counts as long as the object itself says what it said then.
@@ -205,8 +230,15 @@ impl View {
     }
 
     /// The objects that no list has covered; look at each once and [`View::record`] or [`View::record_absent`] it.
-    pub fn unchecked(&self) -> Vec<ObjectKey> {
+    pub fn unchecked(&self) -> Vec<Arc<ObjectKey>> {
         self.lock().unchecked.iter().cloned().collect()
+    }
+
+    /// The mark of an object that is there, is not being deleted, and of which the watches tell what is so now.
+    pub fn mark(&self, key: &ObjectKey) -> Option<Mark> {
+        let inner = self.lock();
+        let told = inner.out_of_date.is_none() && matches!(inner.state(key), Some(WatchState::Synced)) && !inner.unchecked.contains(key);
+        inner.objects.get(key).filter(|seen| told && !seen.deleting).map(|seen| seen.mark)
     }
 
     /// What is known of `key`, with its mark; `None` if nothing yet. `compared` is filled in by the caller.
@@ -228,10 +260,10 @@ impl View {
             return Some((ended.unwrap_or(Observed::Absent), None));
         };
         let present = Present {
-            uid: seen.uid.clone(),
+            uid: seen.uid.to_string(),
             tracking: seen.tracking.tracking(key),
             deleting: seen.deleting,
-            verdict: inner.finding(key, seen).unwrap_or(&seen.verdict).clone(),
+            verdict: inner.finding(key, seen).unwrap_or(seen.verdict()).clone(),
             compared: Compared::NotYet,
         };
         Some((Observed::Present(present), Some(seen.mark)))
@@ -277,6 +309,13 @@ impl View {
         news
     }
 
+    /// Whether a kind is being listed of which nothing was known before.
+    pub fn is_starting(&self) -> bool {
+        let inner = self.lock();
+        let mut states = inner.fields.values().flat_map(BTreeMap::values);
+        states.any(|state| matches!(state, WatchState::Unknown(reason) if reason.severity == Severity::Wait))
+    }
+
     /// Whether a watch found its kind not served since this was asked last; discovery is out of date then.
     pub fn take_unserved(&self) -> bool {
         std::mem::take(&mut self.lock().unserved)
@@ -294,14 +333,14 @@ impl View {
     }
 
     /// The keys in `field` that matter now; a list that starts now covers exactly these.
-    pub(crate) fn interest_in(&self, field: &Field) -> BTreeSet<ObjectKey> {
+    pub(crate) fn interest_in(&self, field: &Field) -> Keys {
         let mut inner = self.lock();
-        inner.listing.insert(field.clone(), BTreeSet::new());
+        inner.listing.insert(field.clone(), Keys::new());
         inner.interest.iter().filter(|key| field.covers(key)).cloned().collect()
     }
 
     /// A complete list was taken: `covered` are the keys that mattered when it began, `found` those of them that are there.
-    pub(crate) fn listed(&self, field: &Field, covered: &BTreeSet<ObjectKey>, mut found: BTreeMap<ObjectKey, Seen>) {
+    pub(crate) fn listed(&self, field: &Field, covered: &Keys, mut found: BTreeMap<Arc<ObjectKey>, Seen>) {
         let mut inner = self.lock();
         let newer = inner.listing.remove(field).unwrap_or_default();
         for key in covered.difference(&newer) {
@@ -325,10 +364,11 @@ impl View {
             }
         }
         // What became interesting while the list was under way is not covered by it.
-        let late: Vec<ObjectKey> = inner.interest.iter().filter(|key| field.covers(key) && !covered.contains(*key)).cloned().collect();
+        let late: Vec<Arc<ObjectKey>> = inner.interest.iter().filter(|key| field.covers(key) && !covered.contains(*key)).cloned().collect();
         inner.unchecked.extend(late);
-        inner.fields.insert(field.clone(), WatchState::Synced);
-        inner.news = News::Everything;
+        // What is put in one by one leaves half of each node free; made anew of all, nodes are full.
+        inner.objects = std::mem::take(&mut inner.objects).into_iter().collect();
+        inner.set_field(field, WatchState::Synced);
         drop(inner);
         self.notify();
     }
@@ -341,11 +381,11 @@ impl View {
     /// A watch event: the object with this uid is gone.
     pub(crate) fn vanished(&self, key: &ObjectKey, uid: &str) {
         let mut inner = self.lock();
-        let gone = inner.objects.get(key).is_some_and(|seen| seen.uid == uid);
+        let gone = inner.objects.get(key).is_some_and(|seen| *seen.uid == *uid);
         if gone {
             let last = inner.objects.remove(key);
-            if let Some(seen) = last.filter(|seen| is_end(&key.kind, &seen.verdict)) {
-                inner.ended.insert(key.clone(), (seen.uid, seen.verdict));
+            if let Some(seen) = last.filter(|seen| is_end(&key.kind, seen.verdict())) {
+                inner.ended.insert(key.clone(), (seen.uid.to_string(), seen.verdict().clone()));
             }
             inner.news.add(key);
             drop(inner);
@@ -362,7 +402,8 @@ impl View {
     /// The watch goes on from where it was: what was seen is still true.
     pub(crate) fn resumed(&self, field: &Field) {
         let mut inner = self.lock();
-        if let Some(state @ WatchState::Unknown(_)) = inner.fields.get_mut(field) {
+        let state = inner.fields.get_mut(&field.kind).and_then(|of_kind| of_kind.get_mut(&field.namespace));
+        if let Some(state @ WatchState::Unknown(_)) = state {
             *state = WatchState::Synced;
             inner.news = News::Everything;
             drop(inner);
@@ -373,15 +414,17 @@ impl View {
     /// The field is not watched any more.
     pub(crate) fn dropped(&self, field: &Field) {
         let mut inner = self.lock();
-        inner.fields.remove(field);
+        if let Some(of_kind) = inner.fields.get_mut(&field.kind) {
+            of_kind.remove(&field.namespace);
+        }
         inner.objects.retain(|key, _| !field.covers(key));
         inner.news = News::Everything;
     }
 
     /// The field is not watched: each object that matters is looked at once. No effect on one that is looked at already.
     pub(crate) fn looked_at(&self, field: &Field) {
-        if !self.lock().fields.contains_key(field) {
-            self.listed(field, &BTreeSet::new(), BTreeMap::new());
+        if !self.lock().knows(field) {
+            self.listed(field, &Keys::new(), BTreeMap::new());
         }
     }
 
@@ -390,7 +433,7 @@ impl View {
         let message = format!("this agent is installed for some namespaces and does not see {}, which is in none", field.kind);
         let reason = Reason::new(Severity::Error, "NotObservable", message);
         let mut inner = self.lock();
-        if !inner.fields.contains_key(field) {
+        if !inner.knows(field) {
             inner.set_field(field, WatchState::Unknown(reason));
         }
     }
@@ -409,35 +452,38 @@ impl View {
 impl Inner {
     /// What is known of the field that an object is in.
     fn state(&self, key: &ObjectKey) -> Option<&WatchState> {
-        Field::of(key).iter().find_map(|field| self.fields.get(field))
+        let of_kind = self.fields.get(&key.kind)?;
+        of_kind.get(&None).or_else(|| of_kind.get(&key.namespace))
+    }
+
+    fn knows(&self, field: &Field) -> bool {
+        self.fields.get(&field.kind).is_some_and(|of_kind| of_kind.contains_key(&field.namespace))
     }
 
     /// What was found out about an object, if it still says what it said then.
     fn finding(&self, key: &ObjectKey, seen: &Seen) -> Option<&Verdict> {
-        let finding = self.findings.get(key).filter(|finding| finding.uid == seen.uid && finding.before == seen.verdict)?;
+        let finding = self.findings.get(key).filter(|finding| finding.uid == *seen.uid && finding.before == *seen.verdict())?;
         Some(&finding.after)
     }
 
     fn set_field(&mut self, field: &Field, state: WatchState) {
-        self.fields.insert(field.clone(), state);
+        self.fields.entry(field.kind.clone()).or_default().insert(field.namespace.clone(), state);
         self.news = News::Everything;
     }
 
     fn take(&mut self, key: &ObjectKey, object: &Value, authoritative: bool) -> bool {
         // What does not matter is not even read.
-        if !self.interest.contains(key) {
-            return false;
-        }
-        for (_, taken) in self.listing.iter_mut().filter(|(field, _)| field.covers(key)) {
+        let Some(key) = self.interest.get(key).cloned() else { return false };
+        for (_, taken) in self.listing.iter_mut().filter(|(field, _)| field.covers(&key)) {
             taken.insert(key.clone());
         }
         let rules = self.rules.clone();
-        self.take_seen(key, Seen::of(key, object, &rules), authoritative)
+        self.take_seen(&key, Seen::of(&key, object, &rules), authoritative)
     }
 
     /// Takes in an object. Says whether anything that we keep changed. After a restored etcd versions go backwards: a list is believed
     /// whatever its versions (`authoritative`).
-    fn take_seen(&mut self, key: &ObjectKey, seen: Seen, authoritative: bool) -> bool {
+    fn take_seen(&mut self, key: &Arc<ObjectKey>, seen: Seen, authoritative: bool) -> bool {
         if !self.interest.contains(key) {
             return false;
         }
@@ -446,7 +492,7 @@ impl Inner {
         }
         match self.objects.get_mut(key) {
             Some(known) if !authoritative && known.uid == seen.uid && known.version > seen.version => return false,
-            Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.verdict == seen.verdict => {
+            Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.ailment == seen.ailment => {
                 let same = known.tracking == seen.tracking && known.deleting == seen.deleting;
                 *known = seen;
                 if !same {
@@ -456,7 +502,7 @@ impl Inner {
             }
             _ => {}
         }
-        self.ended.remove(key);
+        self.ended.remove(key.as_ref());
         self.objects.insert(key.clone(), seen);
         self.news.add(key);
         true
@@ -477,13 +523,14 @@ impl Seen {
     pub(crate) fn of(key: &ObjectKey, object: &Value, rules: &HealthRules) -> Self {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let annotation = object.pointer("/metadata/annotations").and_then(|map| map.get(TRACKING_ANNOTATION)).and_then(Value::as_str);
+        let verdict = judge(rules, key, object);
         Self {
-            uid: text("/metadata/uid").to_owned(),
+            uid: text("/metadata/uid").into(),
             version: text("/metadata/resourceVersion").parse().unwrap_or(0),
             mark: fingerprint(object),
             tracking: Tracked::of(key, annotation.and_then(Tracking::parse)),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            verdict: judge(rules, key, object),
+            ailment: (verdict != HEALTHY).then(|| Box::new(verdict)),
         }
     }
 }
@@ -508,14 +555,14 @@ mod tests {
     fn what_was_read_while_a_list_was_under_way_and_is_not_in_it_is_looked_at_again() {
         let view = View::default();
         let field = Field::whole(&key("a").kind);
-        view.set_interest([key("read"), key("listed"), key("missing")].into());
+        view.set_interest([key("read"), key("listed"), key("missing")].map(Arc::new).into());
         view.begun(&field);
         let covered = view.interest_in(&field);
         // Read before somebody deleted it, and listed after that: no event will tell.
         view.record(&key("read"), &object("read", 5));
         let seen = Seen::of(&key("listed"), &object("listed", 6), &HealthRules::default());
-        view.listed(&field, &covered, [(key("listed"), seen)].into());
-        assert_eq!(view.unchecked(), [key("read")]);
+        view.listed(&field, &covered, [(Arc::new(key("listed")), seen)].into());
+        assert_eq!(view.unchecked(), [Arc::new(key("read"))]);
         assert!(view.observed(&key("read")).is_none());
         view.record_absent(&key("read"));
         assert!(matches!(view.observed(&key("read")), Some((Observed::Absent, None))));

@@ -227,10 +227,8 @@ impl Watch {
             let path = format!("{}?limit={PAGE}{token}", self.collection());
             let text = self.cluster.request_text(request::get(&path, accept)?).await?;
             let page = read_page(&text, |item| {
-                let key = self.key(&item);
-                if covered.contains(&key) {
-                    let seen = Seen::of(&key, &self.complete(item), &rules);
-                    found.insert(key, seen);
+                if let Some(key) = covered.get(&self.key(&item)) {
+                    found.insert(key.clone(), Seen::of(key, &self.complete(item), &rules));
                 }
             })?;
             if page.next.is_empty() {

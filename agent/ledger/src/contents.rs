@@ -8,6 +8,7 @@ use shared_model::Digest;
 
 use crate::disk::{read, sync_directory, write_file};
 use crate::format::LedgerError;
+use crate::mirror::{Packer, Parts};
 
 const DIRECTORY: &str = "blobs";
 
@@ -46,6 +47,20 @@ impl Contents {
             write_file(&path, bytes.as_ref()).map_err(|source| LedgerError::Disk { path, action: "written", source })?;
         }
         sync_directory(&self.directory).map_err(|source| LedgerError::Disk { path: self.directory.clone(), action: "written", source })
+    }
+
+    /// These contents as parts of the copy: written when the index changes. `None` if they are over [`crate::MIRROR_LIMIT`] compressed. This takes
+    /// about a second for 20 MB: ask for it on a thread that may block.
+    pub fn parts(&self, digests: &BTreeSet<Digest>) -> Result<Option<Parts>, LedgerError> {
+        let failed = |source| LedgerError::Disk { path: self.directory.clone(), action: "read", source };
+        let mut archive = Packer::new();
+        for digest in digests {
+            archive.add(digest, &self.read(digest)?).map_err(failed)?;
+            if archive.is_full() {
+                return Ok(None);
+            }
+        }
+        Ok(archive.finish().map_err(failed)?.map(|chunks| chunks.into_parts("content").collect()))
     }
 
     /// Removes all contents but these.

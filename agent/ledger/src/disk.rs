@@ -1,15 +1,24 @@
 //! Files that are either the old or the new content after any crash, and on disk before the call returns.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-/// Writes `bytes` to `path` and makes them durable.
-pub(crate) fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_file(path, bytes)?;
+/// Has `write` write the content of `path` and makes it durable.
+pub(crate) fn write_durably(path: &Path, write: impl FnOnce(&mut BufWriter<&mut File>) -> io::Result<()>) -> io::Result<()> {
+    write_by_way(path, |file| {
+        let mut buffer = BufWriter::with_capacity(BUFFER, &mut *file);
+        write(&mut buffer)?;
+        buffer.flush()?;
+        drop(buffer);
+        file.sync_all()
+    })?;
     sync_directory(path.parent().unwrap_or(Path::new(".")))
 }
+
+/// What is written at once: a large document takes some tens of calls.
+const BUFFER: usize = 64 << 10;
 
 /// Writes `bytes` to `path` by way of a temporary file beside it. Readable for the owner only: some of it is secret. Durable once the
 /// directory is synchronised.

@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned, TestEnd, TestRuns};
+use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use shared_model::{AppName, Digest, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{AppKey, Phase, SignedIndex, SignedRoot};
 use zeroize::Zeroizing;
@@ -94,17 +95,43 @@ pub(crate) struct State {
     pub(crate) keys: BTreeMap<AppName, AppKey>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Envelope {
     format: String,
     sum: String,
     body: String,
 }
 
-fn encode(what: &'static str, body: &impl Serialize) -> Vec<u8> {
-    let body = serde_json::to_string(body).unwrap_or_else(|error| unreachable!("BUG: a ledger document has only text keys: {error}"));
-    let envelope = Envelope { format: format!("capstan.dev/ledger-{what}.v{VERSION}"), sum: Digest::of(body.as_bytes()).to_string(), body };
-    serde_json::to_vec(&envelope).unwrap_or_else(|error| unreachable!("BUG: an envelope has only text keys: {error}"))
+/// A document as it is written: its body is in memory once, and the envelope around it not at all.
+pub(crate) struct Document {
+    what: &'static str,
+    body: String,
+}
+
+impl Document {
+    fn of(what: &'static str, body: &impl Serialize) -> Self {
+        let body = serde_json::to_string(body).unwrap_or_else(|error| unreachable!("BUG: a ledger document has only text keys: {error}"));
+        Self { what, body }
+    }
+
+    /// Writes what an [`Envelope`] is as JSON.
+    pub(crate) fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        let Self { what, body } = self;
+        let sum = Digest::of(body.as_bytes());
+        write!(out, r#"{{"format":"capstan.dev/ledger-{what}.v{VERSION}","sum":"{sum}","body":""#)?;
+        // Of what JSON escapes in a text, compact JSON holds only these two.
+        for piece in body.split_inclusive(['"', '\\']) {
+            let (plain, last) = match piece.as_bytes().split_last() {
+                Some((last @ (b'"' | b'\\'), plain)) => (plain, Some(*last)),
+                _ => (piece.as_bytes(), None),
+            };
+            out.write_all(plain)?;
+            if let Some(last) = last {
+                out.write_all(&[b'\\', last])?;
+            }
+        }
+        out.write_all(br#""}"#)
+    }
 }
 
 fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, LedgerError> {
@@ -149,7 +176,7 @@ struct CertifiedFile {
 }
 
 impl State {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Document {
         let certified =
             |certified: &Certified| CertifiedFile { chain: certified.chain_pem.clone(), authority: certified.authority_pem.clone() };
         let identity = self
@@ -166,7 +193,7 @@ impl State {
             pending: self.pending.as_ref().map(|index| BASE64.encode(index.to_bytes())),
             keys: self.keys.iter().map(|(app, key)| (app.to_string(), BASE64.encode(key.as_bytes()))).collect(),
         };
-        encode("state", &file)
+        Document::of("state", &file)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
@@ -199,7 +226,7 @@ impl State {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct InventoryFile {
     revision: u64,
     apps: BTreeMap<String, AppFile>,
@@ -213,6 +240,15 @@ struct AppFile {
     hooks: Option<HooksFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tests: Option<TestsFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removal: Option<RemovalFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RemovalFile {
+    epoch: u64,
+    sequence: u64,
+    runs: Vec<HookFile>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -320,6 +356,20 @@ impl HooksFile {
     }
 }
 
+impl From<&RemovalRuns> for RemovalFile {
+    fn from(removal: &RemovalRuns) -> Self {
+        let runs = removal.runs.iter().map(|((key, phase), run)| HookFile::new(key, *phase, run));
+        Self { epoch: removal.since.epoch.0, sequence: removal.since.sequence.0, runs: runs.collect() }
+    }
+}
+
+impl RemovalFile {
+    fn into_runs(self) -> Result<RemovalRuns, LedgerError> {
+        let runs = self.runs.into_iter().map(|file| file.into_run().map(|(key, phase, run)| ((key, phase), run)));
+        Ok(RemovalRuns { since: Generation::new(self.epoch, self.sequence), runs: runs.collect::<Result<_, _>>()? })
+    }
+}
+
 impl From<&TestRuns> for TestsFile {
     fn from(tests: &TestRuns) -> Self {
         let end = |(end, at): &(TestEnd, Timestamp)| {
@@ -385,31 +435,54 @@ struct ObjectFile {
     kept: Vec<(Vec<String>, String)>,
 }
 
-pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Vec<u8> {
-    let object = |(key, owned): (&ObjectKey, &Owned)| ObjectFile {
-        group: key.kind.group.clone(),
-        kind: key.kind.kind.clone(),
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
-        uid: owned.uid.clone(),
-        applied: owned.applied.as_ref().map(ToString::to_string),
-        phase: owned.stage.0,
-        wave: owned.stage.1,
-        finished: owned.finished,
-        hook: owned.hook,
-        yielded: owned.yielded.clone(),
-        kept: owned.kept.clone().into_iter().collect(),
-    };
-    let app = |app: &AppInventory| AppFile {
-        release: app.release.as_ref().map(ToString::to_string),
-        objects: app.objects.iter().map(object).collect(),
-        hooks: app.hooks.release.is_some().then(|| HooksFile::from(&app.hooks)),
-        tests: app.tests.as_ref().map(TestsFile::from),
-    };
-    encode(
-        "inventory",
-        &InventoryFile { revision, apps: inventory.apps.iter().map(|(name, content)| (name.to_string(), app(content))).collect() },
-    )
+impl From<(&ObjectKey, &Owned)> for ObjectFile {
+    fn from((key, owned): (&ObjectKey, &Owned)) -> Self {
+        Self {
+            group: key.kind.group.clone(),
+            kind: key.kind.kind.clone(),
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            uid: owned.uid.clone(),
+            applied: owned.applied.as_ref().map(ToString::to_string),
+            phase: owned.stage.0,
+            wave: owned.stage.1,
+            finished: owned.finished,
+            hook: owned.hook,
+            yielded: owned.yielded.clone(),
+            kept: owned.kept.clone().into_iter().collect(),
+        }
+    }
+}
+
+impl From<&AppInventory> for AppFile {
+    fn from(app: &AppInventory) -> Self {
+        Self {
+            release: app.release.as_ref().map(ToString::to_string),
+            objects: app.objects.iter().map(ObjectFile::from).collect(),
+            hooks: app.hooks.release.is_some().then(|| HooksFile::from(&app.hooks)),
+            tests: app.tests.as_ref().map(TestsFile::from),
+            removal: app.removal.as_ref().map(RemovalFile::from),
+        }
+    }
+}
+
+/// An [`InventoryFile`] that is made one app at a time while it is written.
+#[derive(Serialize)]
+struct InventoryToWrite<'a> {
+    revision: u64,
+    apps: AppsToWrite<'a>,
+}
+
+struct AppsToWrite<'a>(&'a Inventory);
+
+impl Serialize for AppsToWrite<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.apps.iter().map(|(name, app)| (name.as_str(), AppFile::from(app))))
+    }
+}
+
+pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Document {
+    Document::of("inventory", &InventoryToWrite { revision, apps: AppsToWrite(inventory) })
 }
 
 pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerError> {
@@ -435,7 +508,27 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
         }
         let hooks = app.hooks.map(HooksFile::into_runs).transpose()?.unwrap_or_default();
         let tests = app.tests.map(TestsFile::into_tests).transpose()?;
-        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks, tests });
+        let removal = app.removal.map(RemovalFile::into_runs).transpose()?;
+        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks, tests, removal });
     }
     Ok((file.revision, inventory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_written_as_the_json_of_its_envelope() {
+        let body = BTreeMap::from([("a \"b\" \\ ä\n\u{1}", "\\\""), ("", "x")]);
+        let mut written = Vec::new();
+        Document::of("state", &body).write_to(&mut written).expect("memory can be written");
+        let text = serde_json::to_string(&body).expect("written");
+        let format = format!("capstan.dev/ledger-state.v{VERSION}");
+        let sum = Digest::of(text.as_bytes()).to_string();
+        let envelope = serde_json::json!({"format": format, "sum": sum, "body": text});
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&written).expect("JSON"), envelope);
+        let read: BTreeMap<String, String> = decode("state", &written).expect("readable");
+        assert!(read.iter().map(|(key, value)| (key.as_str(), value.as_str())).eq(body));
+    }
 }

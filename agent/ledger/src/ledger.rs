@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +11,19 @@ use shared_model::{AppName, Digest, Generation};
 use shared_release::{AppKey, SignedIndex, SignedRoot};
 
 use crate::contents::Contents;
+use crate::copied::{Copied, contents_digest};
 use crate::disk::{read, sync_directory, write_durably};
-use crate::format::{Identity, LedgerError, State, decode_inventory, encode_inventory};
-use crate::mirror::{PART_LIMIT, Packer, Parts, unpack};
+use crate::format::{Document, Identity, LedgerError, State, decode_inventory, encode_inventory};
+use crate::mirror::{Chunks, Parts, unpack};
 use crate::settled::Settled;
 
 const STATE: &str = "state.json";
 const INVENTORY: &str = "inventory.json";
 const PROBE: &str = "probe";
 const DAMAGED: &str = "damaged";
+
+/// Bytes of contents that are in memory at once while an empty disk is filled from the copy. Each write synchronises the directory once.
+const RESTORE_AT_ONCE: usize = 1 << 20;
 
 /// What an agent must not forget. Every change is on disk when its call returns.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct Ledger {
 pub struct Restored {
     /// Whether anything was taken over from it.
     pub taken: bool,
+    /// [`contents_digest`] of the contents that it holds; `None` if these are damaged.
+    pub contents: Option<Digest>,
     /// Parts that were damaged and left out.
     pub damaged: Vec<LedgerError>,
 }
@@ -142,8 +148,8 @@ impl Ledger {
 
     /// Proves that the disk can be written.
     pub fn check_writable(&self) -> Result<(), LedgerError> {
-        self.write(PROBE, b"")?;
         let path = self.directory.join(PROBE);
+        write_durably(&path, |_| Ok(())).map_err(|source| LedgerError::Disk { path: path.clone(), action: "written", source })?;
         fs::remove_file(&path).map_err(|source| LedgerError::Disk { path, action: "written", source })
     }
 
@@ -188,6 +194,16 @@ impl Ledger {
         settled.write(&self.directory)
     }
 
+    /// What was known of the copy before this start.
+    pub fn copied(&self) -> Copied {
+        Copied::read(&self.directory)
+    }
+
+    /// Remembers what is known of the copy. It need not survive.
+    pub fn set_copied(&self, copied: &Copied) -> Result<(), LedgerError> {
+        copied.write(&self.directory)
+    }
+
     /// Releases and objects. They have files of their own, so that they are read and written without holding the ledger.
     pub fn contents(&self) -> &Contents {
         &self.contents
@@ -200,28 +216,14 @@ impl Ledger {
 
     /// The copy of everything but contents: small, and written after each wave.
     pub fn core_parts(&self) -> Parts {
+        let documents = [("state", self.state.encode()), ("inventory", encode_inventory(self.inventory_revision, &self.inventory))];
         let mut parts = Parts::new();
-        let mut add = |name: &str, bytes: Vec<u8>| {
-            let chunks = bytes.chunks(PART_LIMIT).enumerate().map(|(n, chunk)| (format!("{name}-{n}"), chunk.to_vec()));
-            parts.extend(chunks);
-        };
-        add("state", self.state.encode());
-        add("inventory", encode_inventory(self.inventory_revision, &self.inventory));
-        parts
-    }
-
-    /// The copy of these contents: written when the index changes. `None` if they are over [`crate::MIRROR_LIMIT`] compressed.
-    pub fn content_parts(&self, digests: &BTreeSet<Digest>) -> Result<Option<Parts>, LedgerError> {
-        let failed = |source| LedgerError::Disk { path: self.directory.clone(), action: "read", source };
-        let mut archive = Packer::new();
-        for digest in digests {
-            archive.add(digest, &self.contents.read(digest)?).map_err(failed)?;
-            if archive.is_full() {
-                return Ok(None);
-            }
+        for (name, document) in documents {
+            let mut chunks = Chunks::default();
+            document.write_to(&mut chunks).unwrap_or_else(|error| unreachable!("BUG: memory can be written: {error}"));
+            parts.extend(chunks.into_parts(name));
         }
-        let Some(archive) = archive.finish().map_err(failed)? else { return Ok(None) };
-        Ok(Some(archive.chunks(PART_LIMIT).enumerate().map(|(n, chunk)| (format!("content-{n}"), chunk.to_vec())).collect()))
+        parts
     }
 
     /// Takes over from the copy whatever is newer there than here, and every content that is missing. A damaged part is named and left out;
@@ -243,23 +245,49 @@ impl Ledger {
             self.inventory_revision = revision;
             restored.taken = true;
         }
-        // What is here already is not held in memory: mostly that is all of it.
-        let contents = &self.contents;
-        let missing = |archive: &[u8]| {
-            let mut missing = Vec::new();
-            let take = |digest, blob| {
-                if !contents.has(&digest) {
-                    missing.push((digest, blob));
-                }
-            };
-            unpack(archive, take).map_err(|detail| LedgerError::Damaged { what: "content", detail })?;
-            Ok(missing)
-        };
-        if let Some(missing) = restored.part(parts, "content", missing)? {
-            restored.taken |= !missing.is_empty();
+        self.restore_contents(parts, &mut restored)?;
+        Ok(restored)
+    }
+
+    /// Unpacks the contents of the copy, and writes those that are not here a few at a time: together they are too much for an agent's memory.
+    fn restore_contents(&self, parts: &Parts, restored: &mut Restored) -> Result<(), LedgerError> {
+        let mut all = BTreeSet::new();
+        let (mut missing, mut bytes) = (Vec::new(), 0);
+        let mut failure = None;
+        let mut taken = false;
+        let mut pieces = chunks(parts, "content").peekable();
+        if pieces.peek().is_none() {
+            return Ok(());
+        }
+        let outcome = unpack(InPieces { piece: &[], rest: pieces }, |digest, blob| {
+            all.insert(digest);
+            if !self.contents.has(&digest) {
+                bytes += blob.len();
+                missing.push((digest, blob));
+            }
+            if bytes < RESTORE_AT_ONCE {
+                return Ok(());
+            }
+            (bytes, taken) = (0, true);
+            self.contents.write(&std::mem::take(&mut missing)).map_err(|error| {
+                let text = error.to_string();
+                failure = Some(error);
+                text
+            })
+        });
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        // What came before the damage was checked, blob by blob.
+        restored.taken |= taken || !missing.is_empty();
+        if !missing.is_empty() {
             self.contents.write(&missing)?;
         }
-        Ok(restored)
+        match outcome {
+            Ok(()) => restored.contents = Some(contents_digest(&all)),
+            Err(detail) => restored.damaged.push(LedgerError::Damaged { what: "content", detail }),
+        }
+        Ok(())
     }
 
     fn update(&mut self, change: impl FnOnce(&mut State)) -> Result<(), LedgerError> {
@@ -271,9 +299,9 @@ impl Ledger {
         Ok(())
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+    fn write(&self, name: &str, document: &Document) -> Result<(), LedgerError> {
         let path = self.directory.join(name);
-        write_durably(&path, bytes).map_err(|source| LedgerError::Disk { path, action: "written", source })
+        write_durably(&path, |file| document.write_to(file)).map_err(|source| LedgerError::Disk { path, action: "written", source })
     }
 }
 
@@ -290,9 +318,33 @@ impl Restored {
     }
 }
 
+/// The parts `name-0`, `name-1` and so on.
+fn chunks<'a>(parts: &'a Parts, name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let name = name.to_owned();
+    (0..).map_while(move |n| parts.get(&format!("{name}-{n}")).map(Vec::as_slice))
+}
+
+/// Reads one piece of bytes after the other.
+struct InPieces<'a, I: Iterator<Item = &'a [u8]>> {
+    piece: &'a [u8],
+    rest: I,
+}
+
+impl<'a, I: Iterator<Item = &'a [u8]>> Read for InPieces<'a, I> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.rest.next() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        self.piece.read(into)
+    }
+}
+
 fn join(parts: &Parts, name: &str) -> Option<Vec<u8>> {
-    let chunks: Vec<&Vec<u8>> = (0..).map_while(|n| parts.get(&format!("{name}-{n}"))).collect();
-    (!chunks.is_empty()).then(|| chunks.into_iter().flatten().copied().collect())
+    let chunks: Vec<&[u8]> = chunks(parts, name).collect();
+    (!chunks.is_empty()).then(|| chunks.concat())
 }
 
 /// Reads one document. A damaged one is moved aside, so that it is neither believed nor lost.
@@ -386,7 +438,7 @@ mod tests {
         let mut ledger = open(first.path());
         let blob = fill(&mut ledger);
         let mut parts = ledger.core_parts();
-        parts.extend(ledger.content_parts(&BTreeSet::from([blob])).expect("readable").expect("small"));
+        parts.extend(ledger.contents().parts(&BTreeSet::from([blob])).expect("readable").expect("small"));
         let mut blank = open(second.path());
         assert!(blank.is_blank());
         assert!(blank.restore(&parts).expect("restored").taken);

@@ -4,6 +4,7 @@
 //! What to write when is decided by `agent/agentd`; where the copy is kept is the business of whoever implements [`Mirror`].
 
 mod contents;
+mod copied;
 mod disk;
 mod format;
 mod ledger;
@@ -11,7 +12,8 @@ mod mirror;
 mod settled;
 
 pub use contents::Contents;
+pub use copied::{Copied, CopiedPart, contents_digest};
 pub use format::{Certified, Identity, LedgerError};
 pub use ledger::{Ledger, Opened, Restored};
-pub use mirror::{MIRROR_LIMIT, Mirror, MirrorError, MirrorFuture, PART_LIMIT, Parts};
+pub use mirror::{MIRROR_LIMIT, Marks, Mirror, MirrorError, MirrorFuture, PART_LIMIT, Parts};
 pub use settled::Settled;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared_model::{AppName, Digest, Drift, DriftKind, FieldChange, ObjectKey, Reason, Severity, Timestamp};
+use shared_model::{AppName, Digest, Drift, DriftKind, FieldChange, ObjectKey, Reason, Severity, TakenOver, Timestamp};
 
 /// The longest pause between two attempts: an error that was mended is noticed within five minutes even if no event tells of it.
 pub const RETRY_CAP: Duration = Duration::from_secs(300);
@@ -39,6 +39,10 @@ struct History {
     error: Option<(Reason, Timestamp)>,
     heals: Vec<Heal>,
     drifts: Vec<Drift>,
+    /// The object as it was when others held fields that its app leaves to them: its fingerprint, if it was known.
+    held: Option<Option<Digest>>,
+    /// What the last apply that met others' fields took over.
+    taken: Vec<TakenOver>,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +57,29 @@ impl Attempts {
         let history = self.history(app, object);
         history.failures = history.failures.saturating_add(1);
         history.error = Some((reason, now));
+        history.held = None;
+    }
+
+    /// An attempt on `object` failed because others hold fields that its app leaves to them. `mark` is its fingerprint.
+    pub fn yielded(&mut self, app: &AppName, object: &ObjectKey, reason: Reason, mark: Option<Digest>, now: Timestamp) {
+        self.failed(app, object, reason, now);
+        self.history(app, object).held = Some(mark);
+    }
+
+    /// Why `object` is left to others, if the last attempt on it found that they hold fields of it.
+    pub fn fields_held(&self, app: &AppName, object: &ObjectKey) -> Option<&Reason> {
+        let history = self.known(app, object)?;
+        history.held.as_ref().and(history.error.as_ref()).map(|(reason, _)| reason)
+    }
+
+    /// Has objects that were left to others tried again at once if they are not any more as they were then. `mark` tells their fingerprints.
+    pub fn reconsider(&mut self, mark: impl Fn(&ObjectKey) -> Option<Digest>) {
+        let histories = self.objects.values_mut().flatten();
+        for (object, history) in histories.filter(|(_, history)| history.held.is_some()) {
+            if history.held != Some(mark(object)) {
+                (history.failures, history.error, history.held) = (0, None, None);
+            }
+        }
     }
 
     /// An attempt on `object` succeeded.
@@ -61,14 +88,25 @@ impl Attempts {
         self.settled(app, object, now);
     }
 
-    /// The API server accepted a dry run of `object` as `release` wants it.
-    pub fn rehearsed(&mut self, app: &AppName, release: &Digest, object: &ObjectKey) {
-        self.mended(app, object);
+    /// Dry runs of `release` begin, or go on. What was accepted of another release counts no more.
+    pub fn rehearsing(&mut self, app: &AppName, release: &Digest) {
         let (of, accepted) = self.rehearsed.entry(app.clone()).or_insert_with(|| (*release, BTreeSet::new()));
         if of != release {
             (*of, *accepted) = (*release, BTreeSet::new());
         }
-        accepted.insert(object.clone());
+    }
+
+    /// Whether `release` is the one whose dry runs began last: the answer to one of another came too late to say anything.
+    pub fn is_rehearsing(&self, app: &AppName, release: &Digest) -> bool {
+        self.rehearsed.get(app).is_some_and(|(of, _)| of == release)
+    }
+
+    /// The API server accepted a dry run of `object` as `release` wants it, if that is still what is rehearsed.
+    pub fn rehearsed(&mut self, app: &AppName, release: &Digest, object: &ObjectKey) {
+        if let Some((_, accepted)) = self.rehearsed.get_mut(app).filter(|(of, _)| of == release) {
+            accepted.insert(object.clone());
+            self.mended(app, object);
+        }
     }
 
     /// Whether the API server accepted a dry run of `object` as `release` wants it.
@@ -113,6 +151,11 @@ impl Attempts {
         history.drifts.drain(..excess);
     }
 
+    /// Whether there is something to say about `object`.
+    pub fn remembers(&self, app: &AppName, object: &ObjectKey) -> bool {
+        self.objects.get(app).is_some_and(|objects| objects.contains_key(object))
+    }
+
     /// The drift of an object went away without us.
     pub fn settled(&mut self, app: &AppName, object: &ObjectKey, now: Timestamp) {
         if let Some(history) = self.objects.get_mut(app).and_then(|objects| objects.get_mut(object)) {
@@ -129,6 +172,28 @@ impl Attempts {
         drift.sort_by_key(|drift| std::cmp::Reverse(drift.seen));
         drift.truncate(shared_model::AppState::DRIFT_LIMIT);
         drift
+    }
+
+    /// An apply of `object` took these fields over, each with the manager that held it.
+    pub fn took_over(&mut self, app: &AppName, object: &ObjectKey, fields: &[(String, String)], now: Timestamp) {
+        let mut by_manager: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (field, manager) in fields {
+            by_manager.entry(manager).or_default().push(field.clone());
+        }
+        let taken = by_manager.into_iter().take(shared_model::AppState::TAKEN_OVER_LIMIT).map(|(manager, mut fields)| {
+            fields.truncate(Drift::FIELD_LIMIT);
+            TakenOver { object: object.clone(), manager: manager.to_owned(), fields, at: now }
+        });
+        self.history(app, object).taken = taken.collect();
+    }
+
+    /// What was taken over from other managers for `app`, newest first.
+    pub fn taken_over(&self, app: &AppName) -> Vec<TakenOver> {
+        let histories = self.objects.get(app).into_iter().flat_map(BTreeMap::values);
+        let mut taken: Vec<TakenOver> = histories.flat_map(|history| history.taken.iter().cloned()).collect();
+        taken.sort_by_key(|taken| std::cmp::Reverse(taken.at));
+        taken.truncate(shared_model::AppState::TAKEN_OVER_LIMIT);
+        taken
     }
 
     /// The error of the last attempt, if it failed.
@@ -172,7 +237,9 @@ impl Attempts {
         for history in self.objects.get_mut(app).into_iter().flat_map(BTreeMap::values_mut) {
             history.failures = 0;
             history.error = None;
+            history.held = None;
             history.heals.clear();
+            history.taken.clear();
         }
     }
 
@@ -182,7 +249,8 @@ impl Attempts {
         let Some(history) = objects.get_mut(object) else { return };
         history.failures = 0;
         history.error = None;
-        if history.heals.is_empty() && history.drifts.is_empty() {
+        history.held = None;
+        if history.heals.is_empty() && history.drifts.is_empty() && history.taken.is_empty() {
             objects.remove(object);
         }
     }
@@ -258,6 +326,32 @@ mod tests {
         assert_eq!(attempts.fight(&app, &object).as_deref(), Some("other"));
         assert!(attempts.next(&app, &object, true) > at(5));
         assert!(attempts.next(&app, &object, false) <= at(5), "new content does not wait for a fight");
+    }
+
+    #[test]
+    fn a_dry_run_of_an_earlier_release_that_is_accepted_late_neither_counts_nor_takes_away_what_counts() {
+        let (app, a) = subject();
+        let b = ObjectKey { name: "b".to_owned(), ..a.clone() };
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        let mut attempts = Attempts::default();
+        attempts.rehearsing(&app, &old);
+        attempts.rehearsed(&app, &old, &a);
+        assert!(attempts.is_rehearsed(&app, &old, &a));
+
+        attempts.rehearsing(&app, &new);
+        attempts.rehearsed(&app, &new, &a);
+        attempts.failed(&app, &b, Reason::new(Severity::Error, "ApplyRefused", "no"), at(1_000));
+        attempts.rehearsed(&app, &old, &b);
+        assert!(attempts.is_rehearsed(&app, &new, &a), "what was accepted stays accepted");
+        assert!(!attempts.is_rehearsed(&app, &new, &b) && !attempts.is_rehearsed(&app, &old, &b));
+        assert!(attempts.error(&app, &b).is_some(), "nor does it mend what the new release was refused for");
+        assert!(attempts.is_rehearsing(&app, &new) && !attempts.is_rehearsing(&app, &old));
+
+        attempts.rehearsing(&app, &old);
+        assert!(!attempts.is_rehearsed(&app, &old, &a), "what comes back is tried again");
+        attempts.completed(&app);
+        attempts.rehearsed(&app, &old, &a);
+        assert!(!attempts.is_rehearsed(&app, &old, &a), "an answer after the end says nothing");
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub(crate) fn stand(input: &HookInput<'_>) -> Standing {
         Some((run, Some(HookEnd::Failed(message)))) => match input.observed {
             // Deleting what failed is how a person asks for another run.
             Some(Observed::Absent | Observed::Ended { .. }) if !run.removed => input.begin(true),
+            // No new release comes that could mend a removal.
+            Some(Observed::Absent | Observed::Ended { .. }) if input.phase.is_of_removal() => {
+                let mut standing = input.begin(true);
+                (standing.health, standing.reason) = (Health::Degraded, Some(input.failed(message)));
+                standing
+            }
             _ => Standing::new(false, Health::Degraded, Some(input.failed(message))),
         },
         Some((run, None)) => input.stand_running(run),
@@ -121,9 +127,11 @@ impl HookInput<'_> {
     }
 
     fn failed(&self, message: &str) -> Reason {
-        let remedy = match self.hook.delete.contains(&HookDelete::HookFailed) {
-            true => "commit what mends it",
-            false => "delete it to run it again, or commit what mends it",
+        let remedy = match (self.phase.is_of_removal(), self.hook.delete.contains(&HookDelete::HookFailed)) {
+            (false, true) => "commit what mends it",
+            (false, false) => "delete it to run it again, or commit what mends it",
+            (true, true) => "the removal waits, and it is run again; or put the app back without this hook, and remove it again",
+            (true, false) => "the removal waits; delete it to run it again, or put the app back without this hook, and remove it again",
         };
         let object = &self.entry.object;
         Reason::new(Severity::Error, "HookFailed", format!("{object} failed in {:?} ({message}); {remedy}", self.phase))
@@ -164,9 +172,19 @@ pub(crate) fn leftovers<'a>(
         }
     }
     ended.extend(test_runs(release, inventory).into_iter().map(|run| (Phase::Test, run)));
+    gone_by_policy(ended, release.0, inventory, observed)
+}
+
+/// Those of `ended` hooks of `release` whose policy says that they go then.
+pub(crate) fn gone_by_policy<'a>(
+    ended: Vec<(Phase, Ran<'a>)>,
+    release: &Digest,
+    inventory: &AppInventory,
+    observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
+) -> Vec<(&'a Entry, StepKind)> {
     let mut leftovers = Vec::new();
     for (phase, (entry, hook, run)) in ended {
-        let policy = match end(&run) {
+        let policy = match run.and_then(|run| run.end.as_ref()) {
             Some(HookEnd::Succeeded) => HookDelete::HookSucceeded,
             Some(HookEnd::Failed(_)) => HookDelete::HookFailed,
             None => continue,
@@ -180,7 +198,7 @@ pub(crate) fn leftovers<'a>(
             _ => false,
         };
         if let Some(uid) = run.and_then(|run| run.uid.clone()).filter(|_| there && hook.delete.contains(&policy)) {
-            leftovers.push((entry, StepKind::DeleteHook { uid, ended: Some((*release.0, phase)) }));
+            leftovers.push((entry, StepKind::DeleteHook { uid, ended: Some((*release, phase)) }));
         }
     }
     leftovers

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared_model::{AppName, Digest, ObjectKey, TestId, Timestamp};
+use shared_model::{AppName, Digest, Generation, ObjectKey, TestId, Timestamp};
 use shared_release::Phase;
 
 /// The objects of all apps.
@@ -23,13 +23,17 @@ pub struct AppInventory {
     pub hooks: HookRuns,
     /// What the tests came to that were asked for last.
     pub tests: Option<TestRuns>,
+    /// What the hooks of its removal came to, if it is removed or was.
+    pub removal: Option<RemovalRuns>,
 }
 
 impl AppInventory {
-    /// The record of `object` in `phase` of `release`, made if there is none. Tests are remembered by their request, all else by its release.
+    /// The record of `object` in `phase` of `release`, made if there is none. Tests are remembered by their request, hooks of a removal by the
+    /// index that it began with, all else by its release.
     pub fn run(&mut self, release: Digest, object: &ObjectKey, phase: Phase) -> &mut HookRun {
-        match (&mut self.tests, phase) {
-            (Some(tests), Phase::Test) => tests.runs.entry(object.clone()).or_default(),
+        match (&mut self.tests, &mut self.removal, phase) {
+            (Some(tests), _, Phase::Test) => tests.runs.entry(object.clone()).or_default(),
+            (_, Some(removal), Phase::PreDelete | Phase::PostDelete) => removal.runs.entry((object.clone(), phase)).or_default(),
             _ => self.hooks.entry(release, object, phase),
         }
     }
@@ -61,6 +65,15 @@ pub enum TestEnd {
     Failed(String),
     /// They were not run to their end.
     Cancelled(String),
+}
+
+/// What the hooks of one removal came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemovalRuns {
+    /// The index with which the removal began. For another one nothing has run yet, be it of the same release.
+    pub since: Generation,
+    /// The runs by object and phase.
+    pub runs: BTreeMap<(ObjectKey, Phase), HookRun>,
 }
 
 /// What the hooks of one release came to. It outlives their objects: a Job that its time to live took away has run all the same.

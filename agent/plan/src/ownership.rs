@@ -80,6 +80,15 @@ pub fn take_over(live: &Value, own: &str) -> Option<Value> {
     (count > 0).then(|| std::iter::once(merged).chain(rest).collect())
 }
 
+/// The `managedFields` of `live` without what `own` holds, so that nobody holds it; `None` if it holds nothing. Where no other entry is left
+/// they are one that is empty, as an empty list would change nothing (Kubernetes' documentation of server-side apply, "clearing managedFields").
+pub fn given_up(live: &Value, own: &str) -> Option<Value> {
+    let is_ours = |entry: &&Value| text(entry, "manager") == own;
+    entries(live).find(is_ours)?;
+    let rest: Vec<Value> = entries(live).filter(|entry| !is_ours(entry)).cloned().collect();
+    Some(if rest.is_empty() { json!([{}]) } else { Value::Array(rest) })
+}
+
 /// Whether the entry is of what `own` applies to the object itself.
 pub(crate) fn is_own_entry(entry: &Value, own: &str) -> bool {
     text(entry, "subresource").is_empty() && text(entry, "manager") == own && text(entry, "operation") == "Apply"

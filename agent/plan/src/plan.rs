@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use shared_model::{
-    AppName, AppState, Digest, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, ServiceAccount, Severity, Timestamp,
+    AppName, AppState, Digest, FieldChange, Generation, GroupKind, Health, ObjectKey, ObjectState, Reason, ServiceAccount, Severity,
+    Timestamp,
 };
 use shared_release::{Apply, Entry, Existing, Heal, Hold, Hook, Ignore, Phase, Release, TestRequest, Withdrawal};
 
@@ -17,6 +18,7 @@ use crate::order::rank;
 use crate::owners::Owners;
 use crate::ownership::field_name;
 use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
+use crate::removal::{DesiredRemoval, Making};
 use crate::testing::{TestInput, TestNote, Testing, plan_tests};
 
 /// What the newest accepted index asks for.
@@ -43,6 +45,8 @@ pub struct DesiredApp {
     pub service_account: Option<ServiceAccount>,
     /// The request to run the release's tests.
     pub test: Option<TestRequest>,
+    /// The removal with hooks, if it leaves the cluster with one. `release` is then `None`, or a reason if its hooks cannot be told.
+    pub removal: Option<DesiredRemoval>,
 }
 
 impl DesiredApp {
@@ -171,6 +175,8 @@ pub enum ForgetCause {
     Gone,
     /// Another object has its name now, or its creation was never confirmed.
     NotOurs,
+    /// A hook of the app's removal made it, and its policy leaves it.
+    LeftBehind,
 }
 
 /// The plan for one app.
@@ -184,9 +190,11 @@ pub struct AppPlan {
     pub rolled_out: Option<Digest>,
     /// What to write down about its tests, before any step.
     pub testing: Option<TestNote>,
+    /// The removal that began with this index begins here: the inventory should say so, before any step of it.
+    pub removal_begins: Option<Generation>,
     /// Objects that differ from what is wanted, and how; no fields means that the object was deleted.
     pub drifted: Vec<(ObjectKey, Vec<FieldChange>)>,
-    /// Objects that were compared and are as wanted.
+    /// Objects of which something was tried, that were compared and are as wanted.
     pub settled: Vec<ObjectKey>,
     /// Nothing more is to be done until one of its objects changes, or what is wanted of it.
     pub at_rest: bool,
@@ -210,48 +218,71 @@ impl Plan {
     pub fn test_notes(&self) -> impl Iterator<Item = (&AppName, &TestNote)> {
         self.apps.iter().filter_map(|(app, app_plan)| Some((app, app_plan.testing.as_ref()?)))
     }
-}
 
-/// Decides what to do next.
-pub fn plan(input: &Input<'_>) -> Plan {
-    plan_where(input, |_| true)
-}
-
-/// As [`plan`], for these apps alone: what would be planned for all others is as it was when they were planned last and came to rest. The objects
-/// and kinds of `input` need not hold more than these apps ask about, with those that they depend on.
-pub fn plan_only(input: &Input<'_>, apps: &BTreeSet<AppName>) -> Plan {
-    plan_where(input, |app| apps.contains(app))
-}
-
-fn plan_where(input: &Input<'_>, is_planned: impl Fn(&AppName) -> bool) -> Plan {
-    let mut plan = Plan::default();
-    let owners = Owners::of(input.inventory);
-    let mut taken = BTreeSet::new();
-    let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
-    let mut deletions_left = limit.saturating_sub(input.deletions_last_hour);
-    for (app, desired) in input.desired.apps.iter().filter(|(app, _)| is_planned(app)) {
-        let planner = AppPlanner { input, app, desired, owners: &owners };
-        let (mut app_plan, mut steps, wake) = planner.plan(deletions_left);
-        app_plan.at_rest = steps.is_empty() && wake.is_none() && is_at_rest(&app_plan, desired) && !planner.has_hooks_to_run();
-        // Two apps that name an object which nobody has: the first takes it, and the other is told of that by the next plan.
-        steps.retain(|step| match &step.kind {
-            StepKind::Apply { entry, drift: None, .. } if entry.is_claimed() => taken.insert(step.object.clone()),
-            _ => true,
-        });
-        let deletions = steps.iter().filter(|step| matches!(step.kind, StepKind::Delete { .. })).count();
-        deletions_left = deletions_left.saturating_sub(u32::try_from(deletions).unwrap_or(u32::MAX));
-        plan.steps.extend(steps);
-        plan.wake = [plan.wake, wake].into_iter().flatten().min();
-        plan.accounts.insert(app.clone(), desired.service_account.clone());
-        plan.apps.insert(app.clone(), app_plan);
+    /// The removals that begin, by app, with the index that they began with.
+    pub fn removals(&self) -> impl Iterator<Item = (&AppName, Generation)> {
+        self.apps.iter().filter_map(|(app, app_plan)| Some((app, app_plan.removal_begins?)))
     }
-    for (app, inventory) in input.inventory.apps.iter().filter(|(app, _)| !input.desired.apps.contains_key(*app)) {
-        if !inventory.objects.is_empty() && is_planned(app) {
-            plan.apps.insert(app.clone(), abandoned(app, inventory, input));
+}
+
+/// Decides what to do next for all apps.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let mut planning = Planning::default();
+    planning.add(input, &input.desired.apps.keys().chain(input.inventory.apps.keys()).cloned().collect());
+    planning.finish()
+}
+
+/// A plan that is made of some apps after the others, in the order of their names. What would be planned for apps that are left out is as it was
+/// when they were planned last and came to rest.
+#[derive(Debug, Default)]
+pub struct Planning {
+    plan: Plan,
+    /// Objects that nobody has and that one of the apps takes.
+    taken: BTreeSet<ObjectKey>,
+    deletions: u32,
+}
+
+impl Planning {
+    /// Plans these apps. The objects and kinds of `input` need not hold more than they ask about, with those that they depend on; the rest of it is the
+    /// same for all apps of the plan.
+    pub fn add(&mut self, input: &Input<'_>, apps: &BTreeSet<AppName>) {
+        let owners = Owners::of(input.inventory);
+        let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
+        for app in apps {
+            let Some(desired) = input.desired.apps.get(app) else {
+                self.add_abandoned(app, input);
+                continue;
+            };
+            let planner = AppPlanner { input, app, desired, owners: &owners };
+            let (mut app_plan, mut steps, wake) =
+                planner.plan(limit.saturating_sub(input.deletions_last_hour).saturating_sub(self.deletions));
+            app_plan.at_rest = steps.is_empty() && wake.is_none() && is_at_rest(&app_plan, desired) && !planner.has_hooks_to_run();
+            // Two apps that name an object which nobody has: the first takes it, and the other is told of that by the next plan.
+            steps.retain(|step| match &step.kind {
+                StepKind::Apply { entry, drift: None, .. } if entry.is_claimed() => self.taken.insert(step.object.clone()),
+                _ => true,
+            });
+            let deletions = steps.iter().filter(|step| matches!(step.kind, StepKind::Delete { .. })).count();
+            self.deletions = self.deletions.saturating_add(u32::try_from(deletions).unwrap_or(u32::MAX));
+            self.plan.steps.extend(steps);
+            self.plan.wake = [self.plan.wake, wake].into_iter().flatten().min();
+            self.plan.accounts.insert(app.clone(), desired.service_account.clone());
+            self.plan.apps.insert(app.clone(), app_plan);
         }
     }
-    plan.steps.sort_by(|a, b| (a.order, &a.app, &a.object).cmp(&(b.order, &b.app, &b.object)));
-    plan
+
+    fn add_abandoned(&mut self, app: &AppName, input: &Input<'_>) {
+        if let Some(inventory) = input.inventory.apps.get(app).filter(|inventory| !inventory.objects.is_empty()) {
+            self.plan.apps.insert(app.clone(), abandoned(app, inventory, input));
+        }
+    }
+
+    /// The plan for all of them.
+    pub fn finish(self) -> Plan {
+        let mut plan = self.plan;
+        plan.steps.sort_by(|a, b| (a.order, &a.app, &a.object).cmp(&(b.order, &b.app, &b.object)));
+        plan
+    }
 }
 
 /// Whether nothing more is to be done for an app until one of its objects changes, or what it should be.
@@ -259,7 +290,13 @@ fn is_at_rest(plan: &AppPlan, desired: &DesiredApp) -> bool {
     let state = &plan.state;
     let is_open = plan.completed.is_some() || plan.rolled_out.is_some() || !plan.drifted.is_empty() || !state.awaiting_approval.is_empty();
     let tests = plan.testing.is_some() || state.test.as_ref().is_some_and(|test| !test.outcome.is_end());
-    desired.release.is_ok() && !is_open && !tests && state.wanted == state.applied && desired.withdrawals.len() == state.withdrawn.len()
+    let removing = plan.removal_begins.is_some() || (desired.removal.is_some() && !state.removed);
+    desired.release.is_ok()
+        && !is_open
+        && !tests
+        && !removing
+        && state.wanted == state.applied
+        && desired.withdrawals.len() == state.withdrawn.len()
 }
 
 /// An app that the index does not name although its objects are here: nothing asked for their deletion, so they stay.
@@ -276,11 +313,14 @@ fn abandoned(app: &AppName, inventory: &AppInventory, input: &Input<'_>) -> AppP
             drift: input.attempts.drift(app),
             awaiting_approval: Vec::new(),
             withdrawn: Vec::new(),
+            removed: false,
+            taken_over: input.attempts.taken_over(app),
             test: None,
         },
         completed: None,
         rolled_out: None,
         testing: None,
+        removal_begins: None,
         drifted: Vec::new(),
         settled: Vec::new(),
         at_rest: true,
@@ -313,7 +353,7 @@ impl Standing {
     }
 
     /// Whether later waves may go on. What is suspended is held on purpose and holds up nobody else.
-    fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.current && matches!(self.health, Health::Healthy | Health::Suspended)
     }
 }
@@ -349,11 +389,14 @@ impl AppPlanner<'_> {
                 drift: self.input.attempts.drift(self.app),
                 awaiting_approval: Vec::new(),
                 withdrawn: Vec::new(),
+                removed: false,
+                taken_over: self.input.attempts.taken_over(self.app),
                 test: None,
             },
             completed: None,
             rolled_out: None,
             testing: None,
+            removal_begins: None,
             drifted: Vec::new(),
             settled: Vec::new(),
             at_rest: false,
@@ -375,27 +418,33 @@ impl AppPlanner<'_> {
             }
         }
         let held = self.held().map(PrunePermit::Held);
-        let pruning = if unusable.is_some() {
-            Pruning::default()
-        } else {
-            plan_prune(&PruneInput {
-                app: self.app,
-                desired: self.desired,
-                inventory,
-                objects: self.input.objects,
-                applied: all_current,
-                permit: held.as_ref().unwrap_or(self.input.prune),
-                guardrail: self.input.guardrail,
-                attempts: self.input.attempts,
-                now: self.input.now,
-                deletions_left_this_hour: deletions_left,
-            })
+        let prune = PruneInput {
+            app: self.app,
+            desired: self.desired,
+            inventory,
+            objects: self.input.objects,
+            waits: (!all_current).then_some("until the release's own objects are applied"),
+            settled: None,
+            permit: held.as_ref().unwrap_or(self.input.prune),
+            guardrail: self.input.guardrail,
+            attempts: self.input.attempts,
+            now: self.input.now,
+            deletions_left_this_hour: deletions_left,
+        };
+        let pruning = match &self.desired.removal {
+            _ if unusable.is_some() => Pruning::default(),
+            Some(removal) => {
+                let mut making = Making { app_plan: &mut app_plan, steps: &mut steps, wake: &mut wake };
+                self.plan_removal(removal, &prune, &mut making)
+            }
+            None => plan_prune(&prune),
         };
         steps.extend(pruning.steps);
         wake = [wake, pruning.wake].into_iter().flatten().min();
         app_plan.state.withdrawn = pruning.withdrawn;
         app_plan.state.awaiting_approval = pruning.awaiting;
-        let kept = unaccounted(inventory, self.desired, release.map(|(_, release)| &**release));
+        let mut kept = unaccounted(inventory, self.desired, release.map(|(_, release)| &**release));
+        kept.retain(|key| !self.desired.removal.as_ref().is_some_and(|removal| removal.runs(key)));
         app_plan.state.reason = blocked
             .or_else(|| app_plan.state.unhealthy.iter().max_by_key(|object| object.health).and_then(|object| object.reason.clone()))
             .or(pruning.reason)
@@ -418,7 +467,7 @@ impl AppPlanner<'_> {
         let runs = self.input.inventory.apps.get(self.app).map(|inventory| &inventory.hooks);
         let Ok(Some((digest, release))) = &self.desired.release else { return false };
         let over = runs.is_some_and(|runs| runs.over && runs.release.as_ref() == Some(digest));
-        !over && release.entries.values().any(|entry| entry.hook.is_some() && !entry.is_only_test())
+        !over && release.entries.values().any(|entry| entry.hook.is_some() && entry.is_of_rollout())
     }
 
     fn held(&self) -> Option<Reason> {
@@ -457,7 +506,7 @@ impl AppPlanner<'_> {
             let phases = entry.hook.as_ref().map_or_else(|| BTreeSet::from([entry.phase]), |hook| hook.phases.clone());
             phases
                 .into_iter()
-                .filter(|phase| *phase != Phase::Test)
+                .filter(|phase| phase.is_of_rollout())
                 .for_each(|phase| stages.entry((phase, entry.wave)).or_default().push(entry));
         }
         let mut all_current = true;
@@ -490,7 +539,7 @@ impl AppPlanner<'_> {
         }
         let leftovers = hook::leftovers((digest, release), inventory, |entry| self.input.objects.get(&entry.object));
         steps.extend(leftovers.into_iter().map(|(entry, kind)| Step::leftover(self.app, entry, kind)));
-        let has_hooks = release.entries.values().any(|entry| entry.hook.is_some() && !entry.is_only_test());
+        let has_hooks = release.entries.values().any(|entry| entry.hook.is_some() && entry.is_of_rollout());
         app_plan.rolled_out = (has_hooks && !over && blocked.is_none()).then_some(*digest);
         all_current
     }
@@ -523,7 +572,7 @@ impl AppPlanner<'_> {
         })
     }
 
-    fn stand_hook(
+    pub(crate) fn stand_hook(
         &self,
         entry: &Entry,
         hook: &Hook,
@@ -547,14 +596,22 @@ impl AppPlanner<'_> {
             run,
             owned: self.input.inventory.get(self.app, key),
             observed: self.input.objects.get(key),
-            blocked: blocked.cloned().or_else(|| self.waits_for_namespace(entry, release)),
+            // A removal brings no namespace.
+            blocked: blocked.cloned().or_else(|| self.waits_for_namespace(entry, release).filter(|_| !phase.is_of_removal())),
             error: self.input.attempts.error(self.app, key).cloned(),
             now: self.input.now,
             due,
         })
     }
 
-    fn note(&self, entry: &Entry, standing: Standing, app_plan: &mut AppPlan, steps: &mut Vec<Step>, wake: &mut Option<Timestamp>) {
+    pub(crate) fn note(
+        &self,
+        entry: &Entry,
+        standing: Standing,
+        app_plan: &mut AppPlan,
+        steps: &mut Vec<Step>,
+        wake: &mut Option<Timestamp>,
+    ) {
         let key = &entry.object;
         if !entry.policy.ignore_health {
             app_plan.state.health = app_plan.state.health.max(standing.health);
@@ -563,7 +620,9 @@ impl AppPlanner<'_> {
             app_plan.state.unhealthy.push(ObjectState { object: key.clone(), health: standing.health, reason: standing.reason });
         }
         match standing.compared {
-            Some(changes) if changes.is_empty() => app_plan.settled.push(key.clone()),
+            Some(changes) if changes.is_empty() && self.input.attempts.remembers(self.app, key) => app_plan.settled.push(key.clone()),
+            // Of all others there is nothing to be taken down.
+            Some(changes) if changes.is_empty() => {}
             Some(changes) => app_plan.drifted.push((key.clone(), changes)),
             None if standing.deleted => app_plan.drifted.push((key.clone(), Vec::new())),
             None => {}
@@ -720,6 +779,9 @@ impl AppPlanner<'_> {
             }
             Compared::With { .. } | Compared::NotYet => {}
         }
+        if let (Some(_), Some(error)) = (&standing.reason, self.input.attempts.fields_held(self.app, &entry.object)) {
+            standing.reason = Some(error.clone());
+        }
         if let (None, Some((path, manager))) = (&standing.reason, owned.kept.first_key_value()) {
             let (field, more) = (field_name(path), owned.kept.len() - 1);
             let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
@@ -841,7 +903,7 @@ fn applying(entry: &Entry) -> Reason {
     Reason::new(Severity::Wait, "Applying", format!("{} is about to be applied", entry.object))
 }
 
-fn wave_waits((phase, wave): (Phase, i32), entry: &Entry, standing: &Standing) -> Reason {
+pub(crate) fn wave_waits((phase, wave): (Phase, i32), entry: &Entry, standing: &Standing) -> Reason {
     let why = standing.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.message));
     let message = format!("later waves wait for {phase:?} wave {wave}: {} is {}{why}", entry.object, standing.health);
     Reason::new(Severity::Wait, "WaveNotHealthy", message)

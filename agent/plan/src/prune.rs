@@ -1,6 +1,6 @@
 //! What may be deleted, and why not: withdrawn by the index, owned by uid, within the budget, in reverse order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use shared_model::{AppName, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Phase, Release, deletion_budget, waits_always};
@@ -34,18 +34,23 @@ pub(crate) struct Pruning {
     /// Deletions that wait for an approval.
     pub(crate) awaiting: Vec<ObjectKey>,
     pub(crate) reason: Option<Reason>,
+    /// The reason is that nothing may be deleted: the permit, an approval or the hourly budget lacks.
+    pub(crate) refused: bool,
     /// When a deletion that was refused is tried again.
     pub(crate) wake: Option<Timestamp>,
 }
 
 /// What deciding about deletions of one app needs.
+#[derive(Clone, Copy)]
 pub(crate) struct PruneInput<'a> {
     pub(crate) app: &'a AppName,
     pub(crate) desired: &'a DesiredApp,
     pub(crate) inventory: &'a AppInventory,
     pub(crate) objects: &'a Objects,
-    /// The release's own objects are all applied.
-    pub(crate) applied: bool,
+    /// What permitted and approved deletions still wait for, as "until ...".
+    pub(crate) waits: Option<&'a str>,
+    /// Withdrawn objects that count as gone, whatever is there now.
+    pub(crate) settled: Option<&'a BTreeSet<ObjectKey>>,
     pub(crate) permit: &'a PrunePermit,
     pub(crate) guardrail: &'a Guardrail,
     pub(crate) attempts: &'a Attempts,
@@ -61,6 +66,10 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
     // What is wanted is never deleted, even if a hub withdraws it in the same index.
     for withdrawal in input.desired.withdrawals.iter().filter(|withdrawal| !wanted(&withdrawal.object)) {
         let key = &withdrawal.object;
+        if input.settled.is_some_and(|settled| settled.contains(key)) {
+            pruning.withdrawn.push(key.clone());
+            continue;
+        }
         let Some(owned) = input.inventory.objects.get(key) else {
             if withdrawal.to.is_some() {
                 // It is the taker's now, or will be when the taker applies it.
@@ -100,17 +109,16 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
     let all: Vec<&ObjectKey> = doomed.values().flatten().map(|(key, _)| *key).collect();
     let budget = deletion_budget(input.inventory.objects.len());
     if let PrunePermit::Held(reason) = input.permit {
-        pruning.reason = Some(reason.clone());
+        pruning.refuse(reason.clone());
     } else if !input.desired.approved && (count > budget || confirm) {
         pruning.awaiting = all.iter().map(|key| (*key).clone()).collect();
-        pruning.reason = Some(approval_needed(input, &all, budget, confirm));
-    } else if !input.applied {
-        let message = format!("{count} deletions wait until the release's own objects are applied");
-        pruning.reason = Some(Reason::new(Severity::Wait, "PruneWaits", message));
+        pruning.refuse(approval_needed(input, &all, budget, confirm));
+    } else if let Some(waits) = input.waits {
+        pruning.reason = Some(Reason::new(Severity::Wait, "PruneWaits", format!("{count} deletions wait {waits}")));
     } else if !input.desired.approved && count > input.deletions_left_this_hour as usize {
         let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
         let message = format!("{count} deletions wait: this cluster allows {limit} an hour without an approval");
-        pruning.reason = Some(Reason::new(Severity::Warning, "HourlyBudget", message));
+        pruning.refuse(Reason::new(Severity::Warning, "HourlyBudget", message));
     } else if let Some((_, last)) = doomed.into_iter().next_back() {
         // An approval comes from the hub, and the guardrail holds against the hub: what exceeds it waits for the next hour.
         let at_most = input.guardrail.deletions_per_hour.map_or(usize::MAX, |_| input.deletions_left_this_hour as usize);
@@ -179,6 +187,11 @@ fn approval_needed(input: &PruneInput<'_>, all: &[&ObjectKey], budget: usize, co
 }
 
 impl Pruning {
+    fn refuse(&mut self, reason: Reason) {
+        self.reason = Some(reason);
+        self.refused = true;
+    }
+
     fn step(&mut self, app: &AppName, object: &ObjectKey, order: u32, kind: StepKind) {
         self.steps.push(Step { order, app: app.clone(), object: object.clone(), kind });
     }

@@ -71,7 +71,7 @@ impl AppPlanner<'_> {
             Some(_) => inventory.hooks.get(digest, &entry.object, entry.phase).is_some(),
             None => inventory.objects.get(&entry.object).is_some_and(|owned| owned.applied == Some(entry.digest)),
         };
-        release.entries.values().filter(|entry| self.is_written(entry) && !entry.is_only_test() && !applied(entry)).collect()
+        release.entries.values().filter(|entry| self.is_written(entry) && entry.is_of_rollout() && !applied(entry)).collect()
     }
 
     /// Whether applying the release writes this object.

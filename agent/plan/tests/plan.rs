@@ -7,19 +7,26 @@ use std::time::Duration;
 
 use agent_health::Verdict;
 use agent_plan::{
-    AccountRule, Attempts, Compared, Desired, DesiredApp, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory, KindState, Kinds,
-    Observed, Owned, Pattern, Plan, Present, PrunePermit, StepKind, TestEnd, TestNote, TestRuns, Tracking, plan,
+    AccountRule, Attempts, Compared, Desired, DesiredApp, DesiredRemoval, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory,
+    KindState, Kinds, Observed, Owned, Pattern, Plan, Present, PrunePermit, StepKind, TestEnd, TestNote, TestRuns, Tracking, plan,
 };
 use proptest::prelude::*;
-use shared_model::{AppName, Digest, FieldChange, GroupKind, Health, ObjectKey, Reason, Scope, ServiceAccount, Severity, Timestamp};
+use shared_model::{
+    AppName, Digest, FieldChange, Generation, GroupKind, Health, ObjectKey, Reason, Scope, ServiceAccount, Severity, Timestamp,
+};
 use shared_release::{
-    Apply, Entry, Existing, Heal, Hold, Hook, HookDelete, Phase, Policy, Release, TestRequest, Withdrawal, deletion_budget,
+    Apply, Entry, Existing, Heal, Hold, Hook, HookDelete, Phase, Policy, Release, Removal, TestRequest, Withdrawal, deletion_budget,
 };
 
 /// Everything that a plan is made from.
 struct Scene {
     wants: BTreeMap<AppName, Vec<Entry>>,
     leaves: BTreeSet<AppName>,
+    /// Hooks of removals, of apps that leave.
+    farewells: BTreeMap<AppName, Vec<Entry>>,
+    /// Removals that were begun, and those of which not everything is withdrawn yet.
+    begun: BTreeSet<AppName>,
+    incomplete: BTreeSet<AppName>,
     withdraws: BTreeMap<AppName, BTreeSet<Withdrawal>>,
     needs: BTreeMap<AppName, BTreeSet<AppName>>,
     approved: BTreeSet<AppName>,
@@ -85,6 +92,8 @@ fn phase(word: &str) -> Phase {
         "PostSync" => Phase::PostSync,
         "SyncFail" => Phase::SyncFail,
         "Test" => Phase::Test,
+        "PreDelete" => Phase::PreDelete,
+        "PostDelete" => Phase::PostDelete,
         other => panic!("no phase: {other}"),
     }
 }
@@ -109,6 +118,9 @@ impl Scene {
         let mut scene = Self {
             wants: BTreeMap::new(),
             leaves: BTreeSet::new(),
+            farewells: BTreeMap::new(),
+            begun: BTreeSet::new(),
+            incomplete: BTreeSet::new(),
             withdraws: BTreeMap::new(),
             needs: BTreeMap::new(),
             approved: BTreeSet::new(),
@@ -161,6 +173,13 @@ impl Scene {
             ["there", object, ref rest @ ..] => self.there(key(object), rest),
             [name, "wants", object, ref rest @ ..] => self.want(app(name), key(object), rest),
             [name, "leaves"] => drop(self.leaves.insert(app(name))),
+            [name, "leaves", "with", object, ref rest @ ..] => {
+                self.want(app(name), key(object), rest);
+                let hook = self.wants.remove(&app(name)).expect("just taken in");
+                self.farewells.entry(app(name)).or_default().extend(hook);
+            }
+            [name, "removal", "began"] => drop(self.begun.insert(app(name))),
+            [name, "removal", "is", "incomplete"] => drop(self.incomplete.insert(app(name))),
             [name, "ran", object, ref rest @ ..] => self.ran.push((app(name), key(object), rest.iter().map(ToString::to_string).collect())),
             [name, "asks", "tests", request] => {
                 let request = TestRequest { id: request.parse().expect("an id"), by: "ann".into(), seconds: 300 };
@@ -252,10 +271,17 @@ impl Scene {
     /// The inventory, with the runs of hooks under the digests of the wanted releases.
     fn inventory(&self, desired: &Desired) -> Inventory {
         let mut inventory = self.inventory.clone();
-        let digest = |name: &AppName| match &desired.apps.get(name).expect("a wanted app").release {
-            Ok(Some((digest, _))) => *digest,
-            other => panic!("no release: {other:?}"),
+        let digest = |name: &AppName| {
+            let app = desired.apps.get(name).expect("a wanted app");
+            match (&app.release, &app.removal) {
+                (Ok(Some((digest, _))), _) => *digest,
+                (_, Some(leaving)) => leaving.removal.release,
+                (other, None) => panic!("no release: {other:?}"),
+            }
         };
+        for name in &self.begun {
+            inventory.apps.entry(name.clone()).or_default().begin_removal(SINCE);
+        }
         for (name, words) in &self.tested {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let since = now() - Duration::from_secs(if words.contains(&"late") { 300 } else { 10 });
@@ -329,8 +355,14 @@ impl Scene {
         self.see(object, Observed::Present(present));
     }
 
+    fn removal(&self, name: &AppName) -> Option<DesiredRemoval> {
+        let release = Release::new(name.clone(), self.farewells.get(name)?.clone());
+        let complete = !self.incomplete.contains(name);
+        Some(DesiredRemoval { removal: Removal { release: release.encode().0, since: SINCE, complete }, release: Arc::new(release) })
+    }
+
     fn desired(&self) -> Desired {
-        let names = self.wants.keys().chain(&self.leaves).chain(self.withdraws.keys());
+        let names = self.wants.keys().chain(&self.leaves).chain(self.withdraws.keys()).chain(self.farewells.keys());
         let apps = names.map(|name| {
             let apply = if self.transactional.contains(name) { Apply::Transactional } else { Apply::Isolated };
             let release = self.wants.get(name).map(|entries| Release::new(name.clone(), entries.clone()).applied(apply));
@@ -342,6 +374,7 @@ impl Scene {
                 hold: self.holds.get(name).cloned(),
                 service_account: self.accounts.get(name).cloned(),
                 test: self.asks.get(name).cloned(),
+                removal: self.removal(name),
             };
             (name.clone(), desired)
         });
@@ -350,7 +383,7 @@ impl Scene {
 
     fn plan(&self) -> Plan {
         let mut kinds = self.kinds.clone();
-        let entries = self.wants.values().flatten().map(|entry| &entry.object);
+        let entries = self.wants.values().chain(self.farewells.values()).flatten().map(|entry| &entry.object);
         for key in entries.chain(self.inventory.iter().map(|(_, key, _)| key)) {
             kinds.entry(key.kind.clone()).or_insert(KindState::Served(Scope::Namespaced));
         }
@@ -358,6 +391,7 @@ impl Scene {
         let mut attempts = self.attempts.clone();
         for (name, object) in &self.rehearsed {
             let Ok(Some((digest, _))) = &desired.apps[name].release else { panic!("{name} wants nothing") };
+            attempts.rehearsing(name, digest);
             attempts.rehearsed(name, digest, object);
         }
         plan(&Input {
@@ -374,6 +408,9 @@ impl Scene {
     }
 }
 
+/// The index with which removals began.
+const SINCE: Generation = Generation::new(1, 7);
+
 /// The plan in words.
 fn tell(plan: &Plan) -> String {
     let mut text = String::new();
@@ -389,6 +426,7 @@ fn tell(plan: &Plan) -> String {
             StepKind::Adopt { from: None, .. } => format!("adopt {object}"),
             StepKind::Forget(ForgetCause::Gone) => format!("forget {object} gone"),
             StepKind::Forget(ForgetCause::NotOurs) => format!("forget {object} not-ours"),
+            StepKind::Forget(ForgetCause::LeftBehind) => format!("forget {object} left-behind"),
             StepKind::Finish => format!("finish {object}"),
             StepKind::RunHook { again, .. } => format!("{} {object}", if *again { "run-again" } else { "run" }),
             StepKind::EndHook { end: HookEnd::Succeeded, .. } => format!("succeeded {object}"),
@@ -412,6 +450,12 @@ fn tell(plan: &Plan) -> String {
         let reason = state.reason.as_ref().map_or(String::new(), |reason| format!(" {}", reason.code));
         let separator = if text.is_empty() { "" } else { "\n" };
         write!(text, "{separator}{name}: {}{done}{over}{reason}", state.health).expect("memory");
+        if app.removal_begins == Some(SINCE) {
+            text.push_str(" begins its removal");
+        }
+        if state.removed {
+            text.push_str(" is removed");
+        }
         match &app.testing {
             Some(TestNote::Begin(tests)) => write!(text, " begins {}", tests.request).expect("memory"),
             Some(TestNote::Fail { object, message }) => write!(text, " fails {} ({message})", short(object)).expect("memory"),
@@ -922,6 +966,141 @@ fn the_hooks_of_a_failure_run_when_a_rollout_fails_and_only_then() {
     ] {
         assert_eq!(tell(&Scene::read(&scene(rest)).plan()), expected, "{name}");
     }
+}
+
+#[test]
+fn hooks_of_a_removal_run_around_what_is_deleted() {
+    check(&[
+        (
+            "a removal is written down before anything is done about it",
+            "web leaves with Job/drain hook PreDelete\nabsent Job/drain\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "web: Healthy Removing begins its removal",
+        ),
+        (
+            "nothing is deleted before its hooks have succeeded",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nabsent Job/drain\nweb owns ConfigMap/a\nthere ConfigMap/a
+             web withdraws ConfigMap/a",
+            "run Job/drain\nweb: Progressing HookRunning",
+        ),
+        (
+            "nor while they run",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nweb owns Job/drain made-by-hook\nweb ran Job/drain PreDelete
+             there Job/drain Progressing\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "web: Progressing HookRunning",
+        ),
+        (
+            "nor when one has failed",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nweb owns Job/drain made-by-hook\nweb ran Job/drain PreDelete failed
+             there Job/drain Degraded\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "web: Degraded HookFailed",
+        ),
+        (
+            "one that is deleted runs again",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nweb ran Job/drain PreDelete failed\nabsent Job/drain
+             web owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "run-again Job/drain\nweb: Progressing HookRunning",
+        ),
+        (
+            "and so does one that its policy deleted, as no new release can mend it",
+            "web leaves with Job/drain hook PreDelete delete failed\nweb removal began\nweb ran Job/drain PreDelete failed removed
+             absent Job/drain\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "run-again Job/drain\nweb: Degraded HookFailed",
+        ),
+        (
+            "then what is withdrawn is deleted",
+            "web leaves with Job/drain hook PreDelete delete succeeded\nweb removal began\nweb owns Job/drain made-by-hook
+             web ran Job/drain PreDelete succeeded\nthere Job/drain\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "remove Job/drain\ndelete ConfigMap/a u-a\nweb: Healthy Removing",
+        ),
+        (
+            "waves of hooks follow each other",
+            "web leaves with Job/first hook PreDelete wave -1\nweb leaves with Job/second hook PreDelete\nweb removal began\nabsent Job/first
+             absent Job/second",
+            "run Job/first\nweb: Waiting WaveNotHealthy",
+        ),
+        (
+            "a removal that waits for an approval runs no hook",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nabsent Job/drain\nweb owns Namespace/ns\nthere Namespace/ns
+             web withdraws Namespace/ns",
+            "web: Waiting ApprovalNeeded awaits Namespace/ns",
+        ),
+        (
+            "nor one while the hub is away",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nabsent Job/drain\nhub away",
+            "web: Waiting HubAway",
+        ),
+        (
+            "nor one that is held",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nabsent Job/drain\nweb is held until 1000600",
+            "web: Waiting Held",
+        ),
+        (
+            "what comes after it waits until all is gone",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nabsent Job/bye\nweb owns ConfigMap/a\nthere ConfigMap/a deleting
+             web withdraws ConfigMap/a",
+            "web: Healthy Deleting",
+        ),
+        (
+            "and until everything that is to go was withdrawn",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nweb removal is incomplete\nabsent Job/bye",
+            "web: Healthy Removing",
+        ),
+        (
+            "then it runs",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nabsent Job/bye\nabsent ConfigMap/a\nweb withdraws ConfigMap/a",
+            "run Job/bye\nweb: Progressing HookRunning gone ConfigMap/a",
+        ),
+        (
+            "what ends with this plan is not let go by the same",
+            "web leaves with Job/bye hook PostDelete delete succeeded\nweb removal began\nweb owns Job/bye made-by-hook
+             web ran Job/bye PostDelete\nthere Job/bye",
+            "succeeded Job/bye\nweb: Healthy",
+        ),
+        (
+            "what its policy leaves is let go",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nweb owns Job/bye made-by-hook\nweb ran Job/bye PostDelete succeeded
+             there Job/bye",
+            "forget Job/bye left-behind\nweb: Healthy",
+        ),
+        (
+            "what its policy takes goes, and only then the removal is over",
+            "web leaves with Job/bye hook PostDelete delete succeeded\nweb removal began\nweb owns Job/bye made-by-hook
+             web ran Job/bye PostDelete succeeded\nthere Job/bye",
+            "remove Job/bye\nweb: Healthy",
+        ),
+        (
+            "the removal is over",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nweb ran Job/bye PostDelete succeeded\nthere Job/bye",
+            "web: Healthy is removed",
+        ),
+        (
+            "an object that the app had is deleted, and what its hook made under that name afterwards is not",
+            "web leaves with Job/both hook PostSync,PostDelete\nweb removal began\nweb withdraws Job/both\nweb owns Job/both made-by-hook
+             web ran Job/both PostDelete\nthere Job/both Progressing",
+            "web: Progressing HookRunning gone Job/both",
+        ),
+        (
+            "what is kept stays, and holds up nothing",
+            "web leaves with Job/bye hook PostDelete\nweb removal began\nabsent Job/bye\nweb owns ConfigMap/kept\nthere ConfigMap/kept",
+            "run Job/bye\nweb: Progressing HookRunning",
+        ),
+    ]);
+}
+
+#[test]
+fn hooks_of_a_removal_have_no_part_in_a_rollout() {
+    check(&[
+        (
+            "they are neither applied nor run",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb wants Job/drain hook PreDelete,PostDelete\nabsent Job/drain",
+            "web: Healthy applied",
+        ),
+        (
+            "one that also runs in a rollout does so there",
+            "web wants Job/both hook PostSync,PreDelete\nabsent Job/both",
+            "run Job/both\nweb: Progressing applied HookRunning",
+        ),
+    ]);
 }
 
 #[test]

@@ -141,6 +141,7 @@ mod tests {
             objects: 1,
             unhealthy: Vec::new(),
             drift: Vec::new(),
+            taken_over: Vec::new(),
             awaiting_approval: None,
             held_changes: Vec::new(),
             test: None,

@@ -137,14 +137,23 @@ impl TestHub {
     /// # Errors
     /// It says something on standard error.
     pub async fn capstan(&self, arguments: &[&str]) -> anyhow::Result<(Exit, String)> {
+        let (exit, out, err) = self.capstan_saying(arguments).await?;
+        anyhow::ensure!(err.is_empty(), "capstan {} ended with {exit:?}: {err}", arguments.join(" "));
+        Ok((exit, out))
+    }
+
+    /// As [`TestHub::capstan`], for a command that talks to people: its exit code, standard output and standard error.
+    ///
+    /// # Errors
+    /// What it prints is no text.
+    pub async fn capstan_saying(&self, arguments: &[&str]) -> anyhow::Result<(Exit, String, String)> {
         let (hub, token_file) = (format!("http://{}", self.api), self.config.token_file.display().to_string());
         let words = ["capstan", "--hub", &hub, "--token-file", &token_file];
         let words = words.iter().chain(arguments).map(OsString::from);
         let (mut input, mut out, mut err) = (std::io::empty(), Vec::new(), Vec::new());
         let mut console = Console { input: &mut input, out: &mut out, err: &mut err, interactive: false };
         let exit = hub_cli::run(words, &mut console).await;
-        anyhow::ensure!(err.is_empty(), "capstan {} ended with {exit:?}: {}", arguments.join(" "), String::from_utf8_lossy(&err));
-        Ok((exit, String::from_utf8(out)?))
+        Ok((exit, String::from_utf8(out)?, String::from_utf8(err)?))
     }
 
     /// Where its data is.

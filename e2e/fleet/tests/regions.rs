@@ -1,5 +1,6 @@
-//! One commit reaches three real clusters of three regions, and stays: over smart HTTP, real TLS, real API servers.
+//! One commit reaches three real clusters of three regions, and stays: over smart HTTP, real TLS, real API servers. What is held is left alone.
 
+mod holds;
 mod webhook;
 
 use std::time::{Duration, Instant};

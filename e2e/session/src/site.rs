@@ -126,6 +126,8 @@ impl SiteDouble {
             drift: vec![],
             awaiting_approval: vec![],
             withdrawn: vec![],
+            removed: false,
+            taken_over: vec![],
             test: None,
         };
         self.status.send_modify(|status| *status = status.clone().with(app.parse().unwrap(), Some(state)));

@@ -1,6 +1,7 @@
 //! The API servers that situations run on: a real one, and the one in memory over HTTP. What differs between them is in here.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use e2e_cluster::ControlPlane;
@@ -15,6 +16,9 @@ use crate::act::{self, Injection};
 use crate::kinds::Subject;
 use crate::requests::Requests;
 use crate::webhook::Webhooks;
+
+/// Pause between two looks at the pods of a Job.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
 /// An API server that situations share.
 pub struct Api {
@@ -123,18 +127,20 @@ impl Api {
             let end = json!({"active": 0, "conditions": [condition], "completionTime": well.then_some(now)});
             return act::act(client, "kube-controller-manager", &act::Act::Status(job.clone(), end)).await;
         }
-        let pods = format!(
-            "{}?labelSelector=job-name%3D{}",
-            job.collection.replace("/apis/batch/v1", "/api/v1").replace("/jobs", "/pods"),
-            job.key.name
-        );
-        let mut names: Vec<String> = Vec::new();
-        while names.is_empty() {
+        // By uid, as a pod of an earlier Job of this name may still be there.
+        let live = act::look(client, &job.path).await?.context("there is no such Job")?;
+        let uid = live.pointer("/metadata/uid").and_then(Value::as_str).context("a Job without a uid")?;
+        let pods = job.collection.replace("/apis/batch/v1", "/api/v1").replace("/jobs", "/pods");
+        let pods = format!("{pods}?labelSelector=batch.kubernetes.io%2Fcontroller-uid%3D{uid}");
+        // A Job whose pods were not made yet gets them in a moment, and what is said of a pod before its node has taken it on would be written over.
+        let names: Vec<String> = loop {
             let found = act::look(client, &pods).await?.context("the API server lists no pods")?;
-            let items = found["items"].as_array().into_iter().flatten();
-            // A Job whose pods were not made yet gets them in a moment.
-            names = items.filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect();
-        }
+            let items = found["items"].as_array().map_or(&[][..], Vec::as_slice);
+            if !items.is_empty() && items.iter().all(|pod| pod["status"]["phase"] == "Running") {
+                break items.iter().filter_map(|pod| pod["metadata"]["name"].as_str().map(str::to_owned)).collect();
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        };
         let phase = if well { "Succeeded" } else { "Failed" };
         for name in names {
             let namespace = job.key.namespace.as_deref().unwrap_or_default();

@@ -59,6 +59,10 @@ pub struct AppExpectation {
     pub awaiting: Option<BTreeSet<ObjectKey>>,
     /// Withdrawals that came true.
     pub withdrawn: Option<BTreeSet<ObjectKey>>,
+    /// Its removal is over.
+    pub removed: Option<bool>,
+    /// Managers and fields that were taken over from them: `helm data.a`.
+    pub taken_from: Option<BTreeSet<String>>,
     /// Objects that are not as they should be.
     pub unhealthy: Vec<UnhealthyExpectation>,
     /// Texts that stand nowhere in the report.
@@ -211,6 +215,14 @@ impl AppExpectation {
                 let found: BTreeSet<_> = found.iter().cloned().collect();
                 mismatches.check(found == *wanted, format!("{what} of app {name}"), names(wanted), names(&found));
             }
+        }
+        if let Some(removed) = self.removed {
+            mismatches.check(state.removed == removed, format!("app {name} is removed"), removed, format!("{} ({message})", state.removed));
+        }
+        if let Some(wanted) = &self.taken_from {
+            let fields = state.taken_over.iter().flat_map(|taken| taken.fields.iter().map(|field| format!("{} {field}", taken.manager)));
+            let found: BTreeSet<String> = fields.collect();
+            mismatches.check(found == *wanted, format!("taken over by app {name}"), format!("{wanted:?}"), format!("{found:?}"));
         }
         let whole = format!("{state:?}");
         for text in &self.hides {

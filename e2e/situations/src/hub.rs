@@ -12,8 +12,8 @@ use serde_json::Value;
 use shared_manifest::Object;
 use shared_model::{AppName, ClusterUid, Digest, Epoch, Generation, ServiceAccount, Timestamp};
 use shared_release::{
-    AppKey, Apply, Approval, DataKey, Entry, Freshness, HealthRule, Hold, Hook, Index, IndexApp, Policy, Release, Root, SigningKey,
-    TestRequest, Withdrawal, encode_object,
+    AppKey, Apply, Approval, DataKey, Entry, Freshness, HealthRule, Hold, Hook, Index, IndexApp, Policy, Release, Removal, Root,
+    SigningKey, TestRequest, Withdrawal, encode_object,
 };
 
 /// The name that the cluster has in the indexes.
@@ -47,6 +47,8 @@ impl PublishedObject {
 pub struct PublishedApp {
     /// What it consists of; `None` when it leaves the cluster.
     pub objects: Option<Vec<PublishedObject>>,
+    /// What it consisted of, while hooks of its removal run, and the number of that removal.
+    pub removes: Option<(Vec<PublishedObject>, u64)>,
     /// What it no longer has.
     pub withdrawals: BTreeSet<Withdrawal>,
     /// Its withdrawals are approved.
@@ -170,6 +172,10 @@ impl TestHub {
                 let (digest, bytes) = release(name, objects, &key, &mut contents)?.applied(apply).judged(app.judged.clone()).encode();
                 contents.insert(digest, bytes);
                 content.release = Some(digest);
+            } else if let Some((objects, number)) = &app.removes {
+                let (digest, bytes) = release(name, objects, &key, &mut contents)?.encode();
+                contents.insert(digest, bytes);
+                content.removal = Some(Removal { release: digest, since: Generation::new(1, *number), complete: true });
             }
             if app.approved {
                 content.approval = Some(Approval { of: content.withdrawals_digest(name), by: "tester".into(), at: Timestamp::now() });

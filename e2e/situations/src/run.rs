@@ -252,7 +252,7 @@ impl<'a> Stage<'a> {
         let mut mismatches = Mismatches::default();
         let apps = self.agent()?.status.borrow().apps.clone();
         for (name, app) in &expectation.apps {
-            app.compare(name, apps.get(name), &mut mismatches);
+            app.compare(name, apps.get(name).map(std::sync::Arc::as_ref), &mut mismatches);
         }
         let looks = expectation.objects.iter().map(|object| act::look(&self.client, &object.subject.path));
         for (object, live) in expectation.objects.iter().zip(futures_util::future::try_join_all(looks).await?) {

@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
 use shared_manifest::{YamlBudget, YamlMode, parse_yaml};
 use shared_model::{AppName, Health};
-use shared_release::{Existing, Heal, Hook, HookDelete, Ignore, Phase, Policy, Prune, Withdrawal};
+use shared_release::{Conflicts, Existing, Heal, Hook, HookDelete, Ignore, Phase, Policy, Prune, Withdrawal};
 
 use crate::act::{Act, Injection};
 use crate::expect::{AppExpectation, Expectation, ObjectExpectation, Text};
@@ -21,6 +22,9 @@ const NAMESPACE_MARK: &str = "$ns";
 
 /// The app that the runner publishes beside those of the situation.
 pub(crate) const BEAT: &str = "beat";
+
+/// Numbers for removals: no two have the same.
+static REMOVALS: AtomicU64 = AtomicU64::new(0);
 
 /// How long a hold lasts: longer than any situation.
 const HOLD: Duration = Duration::from_secs(3600);
@@ -80,6 +84,8 @@ pub enum Action {
 pub struct Change {
     /// It leaves the cluster.
     pub leaves: bool,
+    /// It leaves the cluster, and hooks of its removal run.
+    pub removed: bool,
     /// The index does not name it any more.
     pub unnamed: bool,
     /// Merge patches (RFC 7396) to its manifests, by path of the object.
@@ -185,7 +191,10 @@ struct AppFile {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct ChangeFile {
+    /// It leaves the cluster, and what it has is orphaned or withdrawn; hooks of its removal do not run.
     leaves: bool,
+    /// It leaves the cluster, and hooks of its removal run.
+    removed: bool,
     unnamed: bool,
     edit: BTreeMap<String, Value>,
     drop: Vec<String>,
@@ -215,6 +224,8 @@ struct TreatedFile {
     existing: Existing,
     #[serde(default)]
     recreate: bool,
+    #[serde(default)]
+    conflicts: Conflicts,
     #[serde(default)]
     ignore: BTreeSet<String>,
 }
@@ -270,6 +281,9 @@ struct AppExpectFile {
     no_drift: bool,
     awaiting: Option<Vec<String>>,
     withdrawn: Option<Vec<String>>,
+    removed: Option<bool>,
+    /// Managers that fields were taken over from, each with the field: `helm data.a`.
+    taken_from: Option<BTreeSet<String>>,
     unhealthy: BTreeMap<String, UnhealthyFile>,
     hides: Vec<String>,
 }
@@ -408,7 +422,8 @@ impl ChangeFile {
         let path = |text: &String| Ok::<_, String>(kinds.subject(text)?.path);
         let edits = self.edit.iter().map(|(text, patch)| Ok((path(text)?, patch.clone())));
         Ok(Change {
-            leaves: self.leaves,
+            leaves: self.leaves || self.removed,
+            removed: self.removed,
             unnamed: self.unnamed,
             edits: edits.collect::<Result<_, String>>()?,
             dropped: self.drop.iter().map(path).collect::<Result<_, _>>()?,
@@ -427,7 +442,9 @@ impl Change {
         app.approved = self.approved;
         app.hold.clone_from(&self.hold);
         if self.leaves {
-            app.objects = None;
+            if let Some(objects) = app.objects.take().filter(|_| self.removed) {
+                app.removes = Some((objects, REMOVALS.fetch_add(1, Ordering::Relaxed) + 1));
+            }
             return Ok(());
         }
         let objects = app.objects.get_or_insert_default();
@@ -473,6 +490,7 @@ fn published(value: Value, kinds: &Kinds) -> Result<PublishedObject, String> {
         heal: file.heal,
         existing: file.existing,
         recreate: file.recreate,
+        conflicts: file.conflicts,
         ignore: ignore.collect::<Result<_, String>>()?,
         ..Policy::default()
     };
@@ -564,6 +582,8 @@ impl AppExpectFile {
             no_drift: self.no_drift,
             awaiting: keys(self.awaiting)?,
             withdrawn: keys(self.withdrawn)?,
+            removed: self.removed,
+            taken_from: self.taken_from,
             unhealthy,
             hides: self.hides,
         })

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use shared_model::{Digest, Drift, FieldChange, Freshness, GroupKind, ObjectKey, ObjectState};
+use shared_model::{Digest, Drift, FieldChange, Freshness, GroupKind, ObjectKey, ObjectState, TakenOver};
 
 use crate::{DriftWord, HealthCounts, Judged, Named, PendingApproval, ReasonView, RevisionView, SyncWord, TestView};
 
@@ -74,6 +74,9 @@ pub struct StatusView {
     /// Standing and recent drift, newest first.
     #[serde(default)]
     pub drift: Vec<DriftView>,
+    /// What was taken over from other field managers, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_over: Vec<TakenOverView>,
     /// Deletions that wait for an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaiting_approval: Option<PendingApproval>,
@@ -183,6 +186,27 @@ impl From<&Drift> for DriftView {
             seen: drift.seen.to_string(),
             healed: drift.healed.map(|at| at.to_string()),
         }
+    }
+}
+
+/// Fields that an apply took over from another manager, which had set them otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TakenOverView {
+    /// The object.
+    pub object: ObjectRef,
+    /// Whom they were taken from.
+    pub manager: String,
+    /// Their paths as people write them.
+    #[serde(default)]
+    pub fields: Vec<String>,
+    /// When, RFC 3339, by the agent's clock.
+    pub at: String,
+}
+
+impl From<&TakenOver> for TakenOverView {
+    fn from(taken: &TakenOver) -> Self {
+        Self { object: (&taken.object).into(), manager: taken.manager.clone(), fields: taken.fields.clone(), at: taken.at.to_string() }
     }
 }
 

@@ -21,7 +21,7 @@ mod secret;
 mod source;
 mod word;
 
-pub use app::{AppView, DriftView, FieldChangeView, ObjectRef, ObjectView, StatusView};
+pub use app::{AppView, DriftView, FieldChangeView, ObjectRef, ObjectView, StatusView, TakenOverView};
 pub use app_test::{TestAppRequest, TestResultView, TestView};
 pub use approval::{ApprovalRequest, ApprovalView, PendingApproval};
 pub use cluster::{AcceptRequest, AddClusterRequest, ClusterCounts, ClusterView, EnrolmentView, RegionView};

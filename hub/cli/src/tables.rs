@@ -156,6 +156,9 @@ pub(crate) fn details(row: &StatusView) -> String {
         lines.push(drift_line(drift));
         lines.extend(drift.fields.iter().map(|field| format!("  {}", field_line(field))));
     }
+    for taken in &row.taken_over {
+        lines.push(format!("{}: took over {} from {} at {}", taken.object, taken.fields.join(", "), taken.manager, taken.at));
+    }
     if let Some(test) = &row.test {
         let why = test.reason.as_ref().map(|reason| format!(", {}", said(reason))).unwrap_or_default();
         lines.push(format!("tests: {}{why}", test.outcome));

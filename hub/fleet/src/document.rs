@@ -10,7 +10,7 @@ use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, Rol
 
 use crate::amount::Share;
 use crate::fleet::{
-    Apply, Approval, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Stage, Supersede, WhenLost,
+    Apply, Approval, Conflicts, EachRegion, Heal, IgnoreDifference, MetricGate, OnDelete, OnFailure, PathChoice, Stage, Supersede, WhenLost,
 };
 use crate::fleet::{CLUSTER_LABEL, REGION_LABEL};
 use crate::health::{HealthCheckExpr, decode_health};
@@ -84,6 +84,7 @@ pub(crate) struct FleetDoc {
     pub(crate) prune: Option<bool>,
     pub(crate) heal: Option<Heal>,
     pub(crate) apply: Option<Apply>,
+    pub(crate) conflicts: Option<Conflicts>,
     pub(crate) create_namespace: Option<bool>,
     pub(crate) on_delete: Option<OnDelete>,
 }
@@ -144,6 +145,7 @@ pub(crate) struct AppDoc {
     pub(crate) prune: Option<bool>,
     pub(crate) heal: Option<Heal>,
     pub(crate) apply: Option<Apply>,
+    pub(crate) conflicts: Option<Conflicts>,
     pub(crate) on_delete: Option<OnDelete>,
     pub(crate) ignore_differences: Vec<IgnoreDifference>,
     pub(crate) health_check_exprs: Vec<HealthCheckExpr>,
@@ -329,6 +331,7 @@ fn decode_fleet(mut spec: Fields, findings: &mut Findings) -> Option<FleetDoc> {
         prune: flag(&mut defaults, "prune"),
         heal: heal(&mut defaults)?,
         apply: apply(&mut defaults)?,
+        conflicts: conflicts(&mut defaults)?,
         create_namespace: flag(&mut defaults, "createNamespace"),
         on_delete: on_delete(&mut defaults)?,
     })
@@ -505,6 +508,7 @@ fn decode_app(labels: Labels, mut spec: Fields, findings: &mut Findings) -> Opti
         prune: flag(&mut spec, "prune"),
         heal: heal(&mut spec)?,
         apply: apply(&mut spec)?,
+        conflicts: conflicts(&mut spec)?,
         on_delete: on_delete(&mut spec)?,
         ignore_differences: spec.records("ignoreDifferences").into_iter().filter_map(|item| decode_ignore(item.value)).collect(),
         health_check_exprs: decode_health(spec.records("healthCheckExprs"), findings),
@@ -747,6 +751,15 @@ fn apply(fields: &mut Fields) -> Option<Option<Apply>> {
         None => Some(None),
         Some("isolated") => Some(Some(Apply::Isolated)),
         Some("transactional") => Some(Some(Apply::Transactional)),
+        Some(_) => None,
+    }
+}
+
+fn conflicts(fields: &mut Fields) -> Option<Option<Conflicts>> {
+    match fields.word("conflicts").map(|word| word.value) {
+        None => Some(None),
+        Some("force") => Some(Some(Conflicts::Force)),
+        Some("report") => Some(Some(Conflicts::Report)),
         Some(_) => None,
     }
 }

@@ -133,6 +133,8 @@ pub struct App {
     pub heal: Heal,
     /// What an object that the API server refuses means for the others.
     pub apply: Apply,
+    /// What happens when another field manager holds a field with another value.
+    pub conflicts: Conflicts,
     /// What becomes of the objects when the app is removed.
     pub on_delete: OnDelete,
     /// Fields that others may change.
@@ -274,6 +276,15 @@ pub enum Apply {
     Isolated,
     /// Nothing is written until a dry run of all is accepted.
     Transactional,
+}
+
+/// What happens when another field manager holds a field with another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Conflicts {
+    /// The field is taken over, and the report names whom it was taken from.
+    Force,
+    /// The object is left as it is, and the report names managers and fields.
+    Report,
 }
 
 /// What becomes of an app's objects when the app is removed, once that is approved.

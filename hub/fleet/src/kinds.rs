@@ -209,6 +209,7 @@ static DEFAULTS: Record = record(
         field("prune", Type::Flag, PRUNE_DOC),
         field("heal", HEAL, HEAL_DOC),
         field("apply", APPLY, APPLY_DOC),
+        field("conflicts", CONFLICTS, CONFLICTS_DOC),
         field("createNamespace", Type::Flag, CREATE_NAMESPACE_DOC),
         field("onDelete", ON_DELETE, ON_DELETE_DOC),
     ],
@@ -404,6 +405,11 @@ const APPLY: Type = words! {
     "isolated": "Objects that need it wait, the others go on.",
     "transactional": "Nothing is written until a dry run of all objects is accepted.",
 };
+const CONFLICTS_DOC: &str = "What happens when another field manager holds a field with another value. An object's annotation capstan.dev/conflicts says it for that object. force if left out everywhere.";
+const CONFLICTS: Type = words! {
+    "force": "The field is taken over, and the report names whom it was taken from.",
+    "report": "The object is left as it is, and the report names managers and fields.",
+};
 const ON_DELETE: Type = words! {
     "cascade": "They are deleted.",
     "orphan": "They stay, and Capstan lets go of them.",
@@ -433,6 +439,7 @@ static APP_SPEC: Record = Record {
         field("prune", Type::Flag, PRUNE_DOC),
         field("heal", HEAL, HEAL_DOC),
         field("apply", APPLY, APPLY_DOC),
+        field("conflicts", CONFLICTS, CONFLICTS_DOC),
         field("onDelete", ON_DELETE, ON_DELETE_DOC),
         field("ignoreDifferences", Type::List(&Type::Record(&IGNORE), false), "Fields that others may change, in Argo CD's words."),
         field(
@@ -684,7 +691,7 @@ static VALUES_FROM: Record = record(
         field("valuesKey", Type::Text(Rule::Any), "The key of the values in data, stringData or binaryData. values.yaml if left out."),
         field(
             "targetPath",
-            Type::Text(Rule::Any),
+            Type::Text(Rule::TargetPath),
             "Where the value goes, as in auth.password or hosts[0].name: as helm --set takes it. Values go to the root if left out.",
         ),
         field("literal", Type::Flag, "With targetPath: whether the value is text, whatever it looks like. false if left out."),

@@ -5,6 +5,7 @@
 mod absence;
 mod account;
 mod amount;
+mod charts;
 mod choice;
 mod document;
 mod fleet;
@@ -29,10 +30,11 @@ mod template;
 pub use absence::{Present, Suspicion, suspicions};
 pub use account::{AccountError, service_account};
 pub use amount::Share;
+pub use charts::wanted_charts;
 pub use choice::{Choice, ChoiceError, choose_path};
 pub use fleet::{
-    App, Apply, Approval, Blocked, CLUSTER_LABEL, Cluster, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch, OnDelete,
-    OnFailure, PathChoice, REGION_LABEL, Region, Rollout, Source, Stage, Supersede, Target, WhenLost,
+    App, Apply, Approval, Blocked, CLUSTER_LABEL, Cluster, Conflicts, EachRegion, Fleet, Gap, Heal, IgnoreDifference, MetricGate, Mismatch,
+    OnDelete, OnFailure, PathChoice, REGION_LABEL, Region, Rollout, Source, Stage, Supersede, Target, WhenLost,
 };
 pub use health::HealthCheckExpr;
 pub use helm::{ChartFrom, FileParameter, HelmSource, Parameter, Values, ValuesFrom, ValuesKind};
@@ -40,7 +42,7 @@ pub use kinds::{API_VERSION, Kind};
 pub use known::{InvalidKnown, KNOWN_VERSION, Known, KnownApp, KnownChoice};
 pub use label::{Labels, Requirement, Selector};
 pub use layers::{ImageLayer, KustomizeLayers, PatchLayer, PatchTarget, PostBuild, SubstituteStrategy};
-pub use place::{Placement, WhyNot, place, why_not};
+pub use place::{Placement, WhyNot, held_on, place, why_not};
 pub use problem::{Blocks, Location, Problem, ProblemCode};
 pub use project::{FLEET_SOURCE, KindGlob, Project, Refusal};
 pub use read::{FLEET_BUDGET, FleetFiles, read_fleet};

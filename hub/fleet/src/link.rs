@@ -11,7 +11,7 @@ use shared_model::{AppName, ClusterName, GroupName, ProjectName, RegionName, Rol
 use crate::account::AccountError;
 use crate::document::{AppDoc, Body, ClusterDoc, FleetDoc, ProjectDoc, RolloutDoc, TargetDoc};
 use crate::fleet::{
-    App, Apply, Blocked, CLUSTER_LABEL, Cluster, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Source, Target,
+    App, Apply, Blocked, CLUSTER_LABEL, Cluster, Conflicts, Fleet, Gap, Heal, OnDelete, REGION_LABEL, Region, Rollout, Source, Target,
 };
 use crate::kinds::Kind;
 use crate::near::nearest;
@@ -476,6 +476,7 @@ impl Linker {
             prune,
             heal: doc.heal.or(defaults.heal).unwrap_or(Heal::Correct),
             apply: doc.apply.or(defaults.apply).unwrap_or(Apply::Isolated),
+            conflicts: doc.conflicts.or(defaults.conflicts).unwrap_or(Conflicts::Force),
             on_delete: doc.on_delete.or(defaults.on_delete).unwrap_or(otherwise),
             ignore_differences: doc.ignore_differences,
             health_check_exprs: doc.health_check_exprs,

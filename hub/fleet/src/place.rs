@@ -27,6 +27,12 @@ pub fn place(fleet: &Fleet, app: &App) -> Placement {
     placement
 }
 
+/// The place of the problem because of which nothing of `app` may be added, changed or removed on `cluster`, as [`Placement::held`] has it.
+pub fn held_on<'a>(fleet: &'a Fleet, app: &AppName, cluster: &ClusterName) -> Option<&'a Location> {
+    let pairs = fleet.blocked.pairs.get(app);
+    pairs.and_then(|clusters| clusters.get(cluster)).or_else(|| fleet.blocked.clusters.get(cluster))
+}
+
 /// Why an app does not run on a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WhyNot {

@@ -15,6 +15,9 @@ const TEXT_LIMIT: usize = 4096;
 /// The longest patch: a pod template with every field has 20 KiB, and a file of 1 MiB holds sixteen of these.
 const PATCH_LIMIT: usize = 64 << 10;
 
+/// The longest place among values, as in Flux.
+const TARGET_PATH_LIMIT: usize = 250;
+
 /// What a text must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
@@ -59,6 +62,8 @@ pub(crate) enum Rule {
     ChartVersion,
     /// The name of a release, with variables.
     ReleaseName,
+    /// Where a value goes among others, as Flux takes it.
+    TargetPath,
     /// Text in which `*` and `?` stand for others; empty is the core API group.
     Glob,
 }
@@ -92,6 +97,7 @@ impl Rule {
             Self::ChartVersion => check_constant(text, helm::check_version),
             Self::ReleaseName => check_constant(text, helm::check_release_name),
             Self::Namespace => check_namespace(text),
+            Self::TargetPath => check_target_path(text),
             // The namespace of a bare name follows from the app's.
             Self::ServiceAccount => ServiceAccount::parse(text, Some("home")).map(|_| ()).map_err(|error| error.to_string()),
             Self::JsonPointer => check_pointer(text),
@@ -121,6 +127,7 @@ impl Rule {
             Self::ServiceAccount => Some("^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?:)?[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?$"),
             Self::JsonPointer => Some("^/"),
             Self::ChartRepository => Some("^((https|http|oci)://.+|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$"),
+            Self::TargetPath => Some("^([a-zA-Z0-9_./\\\\-]|\\[[0-9]{1,5}\\])+$"),
             Self::JqPath
             | Self::Cel
             | Self::ChartVersion
@@ -177,6 +184,31 @@ fn check_substitute_name(text: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("\"{text}\" is no variable of manifests: use up to 63 letters, digits and '_', beginning with a letter or '_'"))
+}
+
+/// The rule of Flux's HelmRelease: without the `,`, `=` and `{` with which `helm --set` would set something else beside it.
+fn check_target_path(text: &str) -> Result<(), String> {
+    let mut rest = text.chars();
+    let mut is_path = !text.is_empty() && text.len() <= TARGET_PATH_LIMIT;
+    while let Some(c) = rest.next().filter(|_| is_path) {
+        is_path = if c == '[' {
+            let inside = rest
+                .as_str()
+                .split_once(']')
+                .filter(|(index, _)| (1..=5).contains(&index.len()) && index.bytes().all(|digit| digit.is_ascii_digit()));
+            rest = inside.map_or("", |(_, after)| after).chars();
+            inside.is_some()
+        } else {
+            c.is_ascii_alphanumeric() || "_-./\\".contains(c)
+        };
+    }
+    if is_path {
+        return Ok(());
+    }
+    Err(format!(
+        "\"{text}\" is no place among values: write fields with '.' between them and places in lists as [0], as in auth.password or \
+         hosts[0].name, in up to {TARGET_PATH_LIMIT} letters, digits, '_', '-' and '/', with '\\' before a '.' that belongs to a name"
+    ))
 }
 
 fn check_pointer(text: &str) -> Result<(), String> {
@@ -248,6 +280,10 @@ mod tests {
             (Rule::ChartRepository, "oci://registry.example.com/charts", "./charts"),
             (Rule::ChartVersion, "${vars.version}", "latest"),
             (Rule::ReleaseName, "web-${region}", "Web"),
+            (Rule::TargetPath, r"ingress.annotations.nginx\.ingress\.kubernetes\.io/path", "a=1,b"),
+            (Rule::TargetPath, "hosts[0].name", "hosts[0"),
+            (Rule::TargetPath, "a[12345]", "a[123456]"),
+            (Rule::TargetPath, "a", "a[]"),
             (Rule::RegionOrAll, "*", "**"),
             (Rule::SubstituteName, "_Replicas2", "replica-count"),
             (Rule::SubstituteName, "a", "2a"),

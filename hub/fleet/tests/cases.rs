@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hub_fleet::{App, Apply, FLEET_BUDGET, Fleet, Problem, choose_path, place, read_fleet, resolve};
+use hub_fleet::{App, Apply, Conflicts, FLEET_BUDGET, Fleet, Problem, choose_path, place, read_fleet, resolve};
 use hub_tree::{Budget, MemoryTree, Reader, TreePath};
 
 #[test]
@@ -140,6 +140,9 @@ fn show_app(out: &mut String, fleet: &Fleet, app: &App, tree: &MemoryTree) {
     );
     if app.apply != Apply::Isolated {
         let _ = writeln!(out, "  applied {:?}", app.apply);
+    }
+    if app.conflicts != Conflicts::Force {
+        let _ = writeln!(out, "  conflicts {:?}", app.conflicts);
     }
     for ignored in &app.ignore_differences {
         let _ = writeln!(out, "  {ignored:?}");

@@ -17,6 +17,7 @@ use shared_model::{AppName, AppState, ClusterName, ClusterUid, Digest, Health, O
 use shared_release::{Release, SUPPORTED_FEATURES, decode_object};
 use shared_session::CLONE_WINDOW;
 
+use crate::audit::Action;
 use crate::charts::Shown;
 use crate::core::{Core, Source};
 use crate::holds::{self, Holds};
@@ -64,7 +65,7 @@ impl HubApi {
     }
 
     /// Carries out a change with its record in the audit log.
-    async fn commit(&self, actor: &Actor, action: &str, message: String, change: Commit) -> Result<(), RecordError> {
+    async fn commit(&self, actor: &Actor, action: Action, message: String, change: Commit) -> Result<(), RecordError> {
         let core = &*self.0;
         let actor = format!("token/{}", actor.name);
         record::won(core.audit.append_with(&*core.store, core.now(), &actor, action, message, change).await?).map(|_| ())
@@ -73,7 +74,7 @@ impl HubApi {
     async fn change_cluster(
         &self,
         name: &ClusterName,
-        (actor, action, message): (&Actor, &str, String),
+        (actor, action, message): (&Actor, Action, String),
         change: impl FnOnce(Option<ClusterRecord>) -> Result<ClusterRecord, HubError>,
     ) -> Result<(), HubError> {
         let store = &*self.0.store;
@@ -163,6 +164,7 @@ impl Look<'_> {
             objects: state.map_or(0, |state| state.objects),
             unhealthy: state.map(|state| state.unhealthy.iter().map(|object| ObjectView::of(object, age)).collect()).unwrap_or_default(),
             drift: state.map(|state| state.drift.iter().map(DriftView::from).collect()).unwrap_or_default(),
+            taken_over: state.map(|state| state.taken_over.iter().map(hub_api::TakenOverView::from).collect()).unwrap_or_default(),
             awaiting_approval: awaiting.map(pending),
             held_changes: pair.held.iter().map(pending).collect(),
             test: self.open_tests.view(app, cluster, live, age),
@@ -509,7 +511,7 @@ impl Hub for HubApi {
             let ClusterAddition { name, region, labels } = addition;
             let token = vault::hex(&shared_identity::random::<32>());
             let now = self.0.now();
-            let deed = (&actor, "ClusterAdded", format!("cluster {name} of region {region} may enrol"));
+            let deed = (&actor, Action::ClusterAdded, format!("cluster {name} of region {region} may enrol"));
             self.change_cluster(&name, deed, |before| match before {
                 Some(record) if record.uid.is_some() && !record.revoked && !self.is_silent(&name, &record) => Err(HubError::Refused {
                     code: "ClusterExists",
@@ -538,7 +540,7 @@ impl Hub for HubApi {
 
     fn accept_cluster(&self, actor: Actor, name: ClusterName, uid: ClusterUid) -> Answer<'_, ClusterView> {
         Box::pin(async move {
-            let deed = (&actor, "ClusterAccepted", format!("cluster {name} is now the one with uid {uid}"));
+            let deed = (&actor, Action::ClusterAccepted, format!("cluster {name} is now the one with uid {uid}"));
             self.change_cluster(&name, deed, |before| {
                 let record = before.ok_or_else(|| no_cluster(&name))?;
                 record.accept(&uid).ok_or_else(|| HubError::Refused {
@@ -554,7 +556,7 @@ impl Hub for HubApi {
 
     fn remove_cluster(&self, actor: Actor, name: ClusterName) -> Answer<'_, ClusterView> {
         Box::pin(async move {
-            let deed = (&actor, "ClusterRemoved", format!("the agent of cluster {name} is revoked; what runs there is left"));
+            let deed = (&actor, Action::ClusterRemoved, format!("the agent of cluster {name} is revoked; what runs there is left"));
             self.change_cluster(&name, deed, |before| Ok(before.ok_or_else(|| no_cluster(&name))?.revoke())).await?;
             self.0.live.forget(&name);
             self.cluster(name).await
@@ -582,7 +584,7 @@ impl Hub for HubApi {
             let name = approval_name(&record, &approval.digest);
             let what = [record.app.clone(), record.cluster.clone()].into_iter().flatten().collect::<Vec<_>>().join(" in ");
             let message = format!("{what}: {deletes} deletions, {}", approval.digest);
-            match self.commit(&actor, "Approved", message, record::commit(&name, &record, None)).await {
+            match self.commit(&actor, Action::Approved, message, record::commit(&name, &record, None)).await {
                 // One who approves again what is approved already is told yes.
                 Ok(()) | Err(RecordError::Lost { .. }) => {}
                 Err(error) => return Err(internal(error)),
@@ -638,7 +640,7 @@ impl Hub for HubApi {
             let change = asking.commit(&*self.0.store, seconds, &asked).await.map_err(internal)?;
             let places: Vec<&str> = asked.keys().map(ClusterName::as_str).collect();
             let message = format!("{} in {}: request {id}", wish.app, places.join(", "));
-            self.commit(&actor, "TestsAsked", message, change).await.map_err(internal)?;
+            self.commit(&actor, Action::TestsAsked, message, change).await.map_err(internal)?;
             self.0.replan();
             self.tests(wish.app, wish.cluster).await
         })
@@ -669,7 +671,7 @@ impl Hub for HubApi {
             }
             let view = holds::view(&wish.app, wish.cluster.as_ref(), &hold, now);
             let change = holds::put(store, &wish, &hold).await.map_err(internal)?;
-            self.commit(&actor, "Held", format!("{} until {}: {}", view.name(), hold.until, hold.reason), change)
+            self.commit(&actor, Action::Held, format!("{} until {}: {}", view.name(), hold.until, hold.reason), change)
                 .await
                 .map_err(internal)?;
             self.0.replan();
@@ -686,7 +688,7 @@ impl Hub for HubApi {
                 return Err(HubError::NotFound { what: "hold", name: of });
             };
             let view = holds::view(&app, cluster.as_ref(), &hold, now);
-            self.commit(&actor, "Resumed", format!("{}, held until {}", view.name(), hold.until), change).await.map_err(internal)?;
+            self.commit(&actor, Action::Resumed, format!("{}, held until {}", view.name(), hold.until), change).await.map_err(internal)?;
             self.0.replan();
             Ok(view)
         })

@@ -1,16 +1,15 @@
-//! Charts from repositories: which ones the fleet asks for, each followed as long as it does, and the tree of each at the revision that is
-//! planned. Only repositories of the hub's configuration are asked; how is left to `hub-source`.
+//! Charts from repositories: each that the fleet asks for is followed as long as it does, and the tree of each at the revision that is planned. Only
+//! repositories of the hub's configuration are asked; which charts is left to `hub-fleet`, how to `hub-source`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use hub_fleet::{App, ChartFrom, Fleet, HelmSource, place, resolve};
 use hub_source::{
     ChartLimits, ChartRepository, ChartRepositorySpec, ChartRepositoryUrl, ChartSource, ChartSpec, ChartStore, SourceState, run,
 };
-use hub_tree::{Mount, MountRefusal, SourceTree, TreePath};
+use hub_tree::{Mount, MountRefusal, SourceTree};
 use shared_model::{AppName, Clock, Revision, SourceName};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -230,34 +229,6 @@ impl Chart {
 
 /// The charts of repositories that each app asks for.
 pub(crate) type WantedCharts = BTreeMap<AppName, BTreeSet<Mount>>;
-
-/// The charts of repositories that each app asks for on the clusters that it wants.
-pub(crate) fn wanted(fleet: &Fleet) -> WantedCharts {
-    let mut wanted = WantedCharts::new();
-    for app in fleet.apps.values() {
-        let Some(HelmSource { chart: ChartFrom::Repository { repository, name, version }, .. }) = &app.source.helm else { continue };
-        let mounts = match (name.constant(), version.constant()) {
-            (Some(name), Some(version)) => {
-                let (name, version) = (name.to_owned(), version.to_owned());
-                BTreeSet::from([Mount::Chart { repository: repository.clone(), name, version }])
-            }
-            _ => on_clusters(fleet, app),
-        };
-        wanted.insert(app.name.clone(), mounts);
-    }
-    wanted
-}
-
-/// As [`wanted`], where it is not the same everywhere.
-fn on_clusters(fleet: &Fleet, app: &App) -> BTreeSet<Mount> {
-    let clusters = place(fleet, app).clusters;
-    let clusters = clusters.iter().filter_map(|name| fleet.clusters.get(name));
-    let mount = |cluster| match resolve(fleet, app, cluster).ok()?.helm?.chart {
-        ChartFrom::<String, TreePath>::Repository { repository, name, version } => Some(Mount::Chart { repository, name, version }),
-        ChartFrom::Here(_) | ChartFrom::Source { .. } => None,
-    };
-    clusters.filter_map(mount).collect()
-}
 
 #[cfg(test)]
 mod tests {

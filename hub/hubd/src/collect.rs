@@ -93,7 +93,7 @@ async fn named(core: &Core) -> anyhow::Result<BTreeSet<Digest>> {
         named.extend(record.contents()?);
         indexes.extend(core.told(&name.parse()?).await?);
     }
-    let running = indexes.iter().flat_map(|told| told.index.apps.values()).filter_map(|app| app.release);
+    let running = indexes.iter().flat_map(|told| told.index.apps.values()).filter_map(shared_release::IndexApp::content);
     for digest in running.chain(wanted).collect::<BTreeSet<_>>() {
         if let Some(release) = core.release(digest).await? {
             releases.insert(digest, release);

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hub_fleet::{FLEET_BUDGET, Fleet, FleetFiles, Known, Present, Problem, Suspicion, place, service_account, suspicions};
-use hub_plan::{AppDecision, Approved, ClusterInput, ClusterPlan, Gone, Memory, Sanction, Wanted, WantedApp, WantedRelease, plan_cluster};
+use hub_fleet::{FLEET_BUDGET, Fleet, FleetFiles, Known, Present, Problem, Suspicion, suspicions, wanted_charts};
+use hub_plan::{AppDecision, Approved, Asked, ClusterInput, ClusterPlan, Gone, LastPlan, Memory, Sanction};
 use hub_source::Rewrite;
+use hub_store::Version;
 use hub_tree::{Mount, Reader};
 use serde::{Deserialize, Serialize};
 use shared_model::{
@@ -17,7 +18,8 @@ use shared_model::{
 use shared_release::Release;
 
 use crate::api::ApprovalRecord;
-use crate::charts::{self, Charted, WantedCharts};
+use crate::audit::Action;
+use crate::charts::{Charted, WantedCharts};
 use crate::core::Core;
 use crate::facts::Facts;
 use crate::holds::{self, Holds};
@@ -77,6 +79,8 @@ pub(crate) struct Conductor {
     wanted: Option<(Arc<Fleet>, Arc<WantedCharts>)>,
     facts: Facts,
     told: BTreeMap<ClusterName, Told>,
+    plans: BTreeMap<ClusterName, LastPlan>,
+    settled: Option<Settled>,
     releases: BTreeMap<Digest, Arc<Release>>,
     /// The rewritten history of each source that was audited last, by when it was seen.
     audited_rewrites: BTreeMap<SourceName, Timestamp>,
@@ -96,6 +100,8 @@ impl Conductor {
             wanted: None,
             facts: Facts::default(),
             told: BTreeMap::new(),
+            plans: BTreeMap::new(),
+            settled: None,
             releases: BTreeMap::new(),
             audited_rewrites: BTreeMap::new(),
             wake: None,
@@ -178,7 +184,7 @@ impl Conductor {
             for rewrite in rewrites.iter().filter(|rewrite| audited.is_none_or(|audited| rewrite.seen > audited)) {
                 let Rewrite { lost_commit, revision, .. } = rewrite;
                 let message = format!("the history of source {name} was rewritten without {lost_commit}; {revision} is followed");
-                core.audit.append(&*core.store, core.now(), "hub", "HistoryRewritten", message).await?;
+                core.audit.append(&*core.store, core.now(), "hub", Action::HistoryRewritten, message).await?;
             }
             if audited.is_none_or(|audited| newest > audited) {
                 let version = stored.map(|(_, version)| version);
@@ -268,7 +274,7 @@ impl Conductor {
         match &self.wanted {
             Some((of, wanted)) if Arc::ptr_eq(of, fleet) => wanted.clone(),
             _ => {
-                let wanted = Arc::new(charts::wanted(fleet));
+                let wanted = Arc::new(wanted_charts(fleet));
                 self.wanted = Some((fleet.clone(), wanted.clone()));
                 wanted
             }
@@ -298,8 +304,13 @@ impl Conductor {
         {
             self.told.insert(name.clone(), told);
         }
-        let named: Vec<Digest> =
-            self.told.get(name).into_iter().flat_map(|told| told.index.apps.values()).filter_map(|app| app.release).collect();
+        let named: Vec<Digest> = self
+            .told
+            .get(name)
+            .into_iter()
+            .flat_map(|told| told.index.apps.values())
+            .filter_map(shared_release::IndexApp::content)
+            .collect();
         for digest in named {
             self.recall_release(digest).await?;
         }
@@ -327,18 +338,15 @@ impl Conductor {
         Ok(())
     }
 
-    async fn plan(&mut self, fleet: &Arc<Fleet>, rendering: &Rendering, picture: &mut Picture) -> anyhow::Result<()> {
+    async fn plan(&mut self, fleet: &Arc<Fleet>, rendering: &Arc<Rendering>, picture: &mut Picture) -> anyhow::Result<()> {
         let core = self.core.clone();
-        let known = self.known().await?;
-        let present: BTreeMap<(AppName, ClusterName), Present> = rendering
-            .pairs
-            .iter()
-            .filter_map(|(pair, output)| {
-                let output = output.as_ref().ok()?;
-                Some((pair.clone(), Present { choice: output.choice.clone(), objects: output.objects }))
-            })
-            .collect();
-        let suspected = suspicions(&known, fleet, &present);
+        let (content, version) = self.known_content().await?.unzip();
+        let settled = Settled { fleet: fleet.clone(), rendering: rendering.clone(), content: content.clone() };
+        let compared = match &self.settled {
+            Some(before) if before.is(&settled) => None,
+            _ => Some(Compared { known: self.known(content.as_deref()).await?, present: present(rendering) }),
+        };
+        let suspected = compared.as_ref().map_or_else(Vec::new, |compared| suspicions(&compared.known, fleet, &compared.present));
         let approvals = approvals(&core).await?;
         let holds = Holds::read(&*core.store, core.now()).await?;
         if holds.any_ended {
@@ -357,18 +365,14 @@ impl Conductor {
         for permission in rollouts.permissions.values() {
             self.recall_release(permission.release).await?;
         }
-        let mut decided: BTreeMap<ClusterName, ClusterPlan> = BTreeMap::new();
+        let mut decided: BTreeMap<ClusterName, Arc<ClusterPlan>> = BTreeMap::new();
+        self.plans.retain(|name, _| records.contains_key(name));
         for (name, record) in records {
             let Some(uid) = record.uid.as_deref().and_then(|uid| uid.parse::<ClusterUid>().ok()).filter(|_| !record.revoked) else {
                 continue;
             };
-            let given = approvals.get(&name).map_or(&[][..], Vec::as_slice);
-            let plan = self.plan_one(
-                &name,
-                &uid,
-                &Asked { fleet, rendering, suspected: &suspected, rollouts: &rollouts, holds: &holds, tests: &tests },
-                given,
-            );
+            let said = Said { suspected: &suspected, rollouts: &rollouts, approvals: &approvals, holds: &holds, tests: &tests };
+            let plan = self.plan_one((&name, &uid), (fleet, rendering), &said);
             let before = self.told.get(&name);
             if plan.changed || before.is_none_or(|told| told.memory != plan.memory) || !plan.used.is_empty() {
                 let told = core.publish(&name, before, &plan).await?;
@@ -383,116 +387,49 @@ impl Conductor {
         for suspicion in &suspected {
             picture.problems.push(suspicion_trouble(&core.fleet_source, suspicion));
         }
-        let held: Vec<Suspicion> = suspected.into_iter().filter(|suspicion| !carried_out(suspicion, &decided)).collect();
-        let next = known.after(fleet, &present, &held);
-        if next != known {
-            self.remember(&next).await?;
+        if let Some(Compared { known, present }) = compared {
+            let quiet = suspected.is_empty();
+            let held: Vec<Suspicion> = suspected.into_iter().filter(|suspicion| !carried_out(suspicion, &decided)).collect();
+            let next = known.after(fleet, &present, &held);
+            if next != known {
+                self.remember(&next, version).await?;
+            } else if quiet {
+                self.settled = Some(settled);
+            }
         }
-        let in_use: BTreeSet<Digest> = self.told.values().flat_map(|told| told.index.apps.values()).filter_map(|app| app.release).collect();
+        let in_use: BTreeSet<Digest> =
+            self.told.values().flat_map(|told| told.index.apps.values()).filter_map(shared_release::IndexApp::content).collect();
         let rendered: BTreeSet<Digest> = rendering.pairs.values().flatten().map(|output| output.digest).collect();
         self.releases.retain(|digest, _| in_use.contains(digest) || rendered.contains(digest));
         Ok(())
     }
 
-    fn plan_one(&self, name: &ClusterName, uid: &ClusterUid, asked: &Asked<'_>, approvals: &[Approved]) -> ClusterPlan {
+    fn plan_one(
+        &mut self,
+        (name, uid): (&ClusterName, &ClusterUid),
+        (fleet, rendering): (&Fleet, &Rendering),
+        said: &Said<'_>,
+    ) -> Arc<ClusterPlan> {
         let told = self.told.get(name);
-        let wanted = self.wanted(name, asked);
+        let previous = told.map(|told| &*told.index);
+        let permissions = &said.rollouts.permissions;
+        let asked = Asked { fleet, rendered: &rendering.pairs, suspected: said.suspected, permissions, releases: &self.releases };
         let nothing = Memory::default();
         let first = Generation { epoch: self.core.keys.epoch, ..Generation::default() }.next();
-        let next = told.map_or(first, |told| told.index.generation.next().max(first));
-        plan_cluster(&ClusterInput {
+        let input = ClusterInput {
             cluster: name,
             uid,
-            previous: told.map(|told| &*told.index),
+            previous,
             releases: &self.releases,
             memory: told.map_or(&nothing, |told| &told.memory),
-            wanted: &wanted,
-            approvals,
-            holds: &asked.holds.in_cluster(name),
-            tests: &asked.tests.in_cluster(name),
+            wanted: &asked.of(name, previous),
+            approvals: said.approvals.get(name).map_or(&[][..], Vec::as_slice),
+            holds: &said.holds.in_cluster(name),
+            tests: &said.tests.in_cluster(name),
             gone: &self.gone(name),
-            next,
-        })
-    }
-
-    /// What the repository asks of one cluster, app by app.
-    fn wanted(&self, name: &ClusterName, asked: &Asked<'_>) -> Wanted {
-        let Asked { fleet, rendering, suspected, rollouts, .. } = asked;
-        if let Some(location) = fleet.blocked.clusters.get(name) {
-            let message = format!("everything stays as it is because of the problem at {location}");
-            return Wanted::KeepAll(Reason::new(Severity::Error, "ClusterBlocked", message));
-        }
-        if let Some(suspicion) = suspected.iter().find(|suspicion| suspicion.app().is_none() && suspicion.cluster() == Some(name)) {
-            return Wanted::KeepAll(suspicion.into());
-        }
-        if !fleet.clusters.contains_key(name) {
-            let message = format!(
-                "no file of the fleet repository defines cluster {name}; add one below regions/, or run `capstan cluster remove {name}`"
-            );
-            return Wanted::KeepAll(Reason::new(Severity::Warning, "ClusterNotInFleet", message));
-        }
-        let mut apps: BTreeMap<AppName, WantedApp> = BTreeMap::new();
-        for app in fleet.apps.values() {
-            let placement = place(fleet, app);
-            if let Some(location) = placement.held.get(name) {
-                let message = format!("what runs stays because of the problem at {location}");
-                apps.insert(app.name.clone(), WantedApp::Blocked(Reason::new(Severity::Error, "AppBlocked", message)));
-                continue;
-            }
-            match rendering.pairs.get(&(app.name.clone(), name.clone())) {
-                Some(Ok(output)) => {
-                    let permission = rollouts.permissions.get(&(app.name.clone(), name.clone()));
-                    let digest = permission.map_or(output.digest, |permission| permission.release);
-                    let account = fleet.clusters.get(name).map(|cluster| service_account(fleet, app, cluster)).transpose();
-                    let wanted = match (self.releases.get(&digest), account) {
-                        (_, Err(error)) => WantedApp::Blocked(Reason::from(&error)),
-                        (Some(release), Ok(account)) => WantedApp::Release(WantedRelease {
-                            digest,
-                            release: release.clone(),
-                            depends_on: app.depends_on.clone(),
-                            service_account: account.flatten(),
-                            on_delete: app.on_delete,
-                            waits: permission.and_then(|permission| permission.waits.clone()),
-                        }),
-                        (None, Ok(_)) => {
-                            let message = format!("the release {} of this rollout is not in the store any more", digest.short());
-                            WantedApp::Blocked(Reason::new(Severity::Error, "ReleaseMissing", message))
-                        }
-                    };
-                    apps.insert(app.name.clone(), wanted);
-                }
-                Some(Err(reason)) => {
-                    apps.insert(app.name.clone(), WantedApp::Blocked(reason.clone()));
-                }
-                None if self.runs(name, &app.name) => {
-                    apps.insert(app.name.clone(), WantedApp::Removed);
-                }
-                None => {}
-            }
-        }
-        for (app, location) in &fleet.blocked.apps {
-            let message = format!("what runs stays because of the problem at {location}");
-            apps.insert(app.clone(), WantedApp::Blocked(Reason::new(Severity::Error, "AppBlocked", message)));
-        }
-        for suspicion in *suspected {
-            let Some(app) = suspicion.app() else { continue };
-            if suspicion.cluster().is_some_and(|cluster| cluster != name) || !(self.runs(name, app) || apps.contains_key(app)) {
-                continue;
-            }
-            let then = apps.remove(app).unwrap_or(WantedApp::Removed);
-            apps.insert(app.clone(), WantedApp::suspected(suspicion, then));
-        }
-        // An app whose removal was approved and carried out has only withdrawals left, until these are done.
-        for (app, content) in self.told.get(name).into_iter().flat_map(|told| &told.index.apps) {
-            if content.release.is_none() && !apps.contains_key(app) && !fleet.blocked.apps.contains_key(app) {
-                apps.insert(app.clone(), WantedApp::Removed);
-            }
-        }
-        Wanted::Apps(apps)
-    }
-
-    fn runs(&self, cluster: &ClusterName, app: &AppName) -> bool {
-        self.told.get(cluster).is_some_and(|told| told.index.apps.contains_key(app))
+            next: told.map_or(first, |told| told.index.generation.next().max(first)),
+        };
+        self.plans.entry(name.clone()).or_default().plan(&input)
     }
 
     /// What agents say of tests.
@@ -512,12 +449,16 @@ impl Conductor {
         if live.heard.as_ref().and_then(|heard| heard.held.index) != Some(in_force) {
             return BTreeMap::new();
         }
-        let gone =
-            |state: &shared_model::AppState| Gone { as_of: told.index.generation, objects: state.withdrawn.iter().cloned().collect() };
-        live.apps.iter().filter(|(_, state)| !state.withdrawn.is_empty()).map(|(app, state)| (app.clone(), gone(state))).collect()
+        let gone = |state: &shared_model::AppState| Gone {
+            as_of: told.index.generation,
+            objects: state.withdrawn.iter().cloned().collect(),
+            removed: state.removed,
+        };
+        let told = live.apps.iter().filter(|(_, state)| state.removed || !state.withdrawn.is_empty());
+        told.map(|(app, state)| (app.clone(), gone(state))).collect()
     }
 
-    fn paint(&self, fleet: &Fleet, rendering: &Rendering, decided: &BTreeMap<ClusterName, ClusterPlan>, picture: &mut Picture) {
+    fn paint(&self, fleet: &Fleet, rendering: &Rendering, decided: &BTreeMap<ClusterName, Arc<ClusterPlan>>, picture: &mut Picture) {
         for (cluster, plan) in decided {
             for (app, decision) in &plan.decisions {
                 picture.pairs.insert((app.clone(), cluster.clone()), pair_of(decision));
@@ -540,30 +481,58 @@ impl Conductor {
         }
     }
 
-    async fn known(&self) -> anyhow::Result<Known> {
-        let store = &*self.core.store;
-        let Some((record, _)) = record::read::<KnownRecord>(store, KNOWN).await? else { return Ok(Known::default()) };
-        let digest: Digest = record.content.parse()?;
-        let bytes = store.get_blob(digest).await?;
+    /// Which content is what was known of the fleet, with the version of the record that says so.
+    async fn known_content(&self) -> anyhow::Result<Option<(String, Version)>> {
+        let found = record::read::<KnownRecord>(&*self.core.store, KNOWN).await?;
+        Ok(found.map(|(record, version)| (record.content, version)))
+    }
+
+    async fn known(&self, content: Option<&str>) -> anyhow::Result<Known> {
+        let Some(content) = content else { return Ok(Known::default()) };
+        let digest: Digest = content.parse()?;
+        let bytes = self.core.store.get_blob(digest).await?;
         Ok(Known::decode(&bytes.ok_or_else(|| anyhow::anyhow!("the content {digest} is not in the store"))?)?)
     }
 
-    async fn remember(&self, known: &Known) -> anyhow::Result<()> {
+    async fn remember(&self, known: &Known, version: Option<Version>) -> anyhow::Result<()> {
         let store = &*self.core.store;
         let digests = store.put_blobs(vec![known.encode().into()]).await?;
-        let version = record::read::<KnownRecord>(store, KNOWN).await?.map(|(_, version)| version);
         let content = digests.first().map(ToString::to_string).unwrap_or_default();
         record::write(store, KNOWN, &KnownRecord { content }, version).await?;
         Ok(())
     }
 }
 
-/// What the repository asks, and how far its rollouts let it go.
-struct Asked<'a> {
-    fleet: &'a Fleet,
-    rendering: &'a Rendering,
+/// What was compared with what was known, when nothing of it was suspicious and nothing new: while it is the same, it need not be compared again.
+struct Settled {
+    fleet: Arc<Fleet>,
+    rendering: Arc<Rendering>,
+    /// The digest of what was known.
+    content: Option<String>,
+}
+
+impl Settled {
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.fleet, &other.fleet) && Arc::ptr_eq(&self.rendering, &other.rendering) && self.content == other.content
+    }
+}
+
+/// What was known of the fleet, and what is there.
+struct Compared {
+    known: Known,
+    present: BTreeMap<(AppName, ClusterName), Present>,
+}
+
+fn present(rendering: &Rendering) -> BTreeMap<(AppName, ClusterName), Present> {
+    let rendered = rendering.pairs.iter().filter_map(|(pair, output)| Some((pair, output.as_ref().ok()?)));
+    rendered.map(|(pair, output)| (pair.clone(), Present { choice: output.choice.clone(), objects: output.objects })).collect()
+}
+
+/// What is known beside what the repository says.
+struct Said<'a> {
     suspected: &'a [Suspicion],
     rollouts: &'a Rollouts,
+    approvals: &'a BTreeMap<ClusterName, Vec<Approved>>,
     holds: &'a Holds,
     tests: &'a OpenTests,
 }
@@ -593,7 +562,7 @@ fn pair_of(decision: &AppDecision) -> Pair {
 }
 
 /// Whether what is suspicious was approved wherever it mattered, so that it need not be remembered any more.
-fn carried_out(suspicion: &Suspicion, decided: &BTreeMap<ClusterName, ClusterPlan>) -> bool {
+fn carried_out(suspicion: &Suspicion, decided: &BTreeMap<ClusterName, Arc<ClusterPlan>>) -> bool {
     let Some(app) = suspicion.app() else { return false };
     let concerned = decided.iter().filter(|(name, _)| suspicion.cluster().is_none_or(|cluster| cluster == *name));
     let mut any = false;
@@ -651,3 +620,6 @@ fn suspicion_trouble(source: &SourceName, suspicion: &Suspicion) -> Trouble {
         blocks: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

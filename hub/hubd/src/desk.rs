@@ -11,6 +11,7 @@ use shared_model::{ClusterName, Digest, Reason, Severity};
 use shared_session::{CloneSuspicion, Heard, RootDocument, StatusChange, StatusIndex, Target};
 use tokio::sync::watch;
 
+use crate::audit::Action;
 use crate::core::Core;
 use crate::record::{self, RecordError};
 use crate::registry::ClusterRecord;
@@ -51,7 +52,7 @@ impl HubDesk {
         Ok(())
     }
 
-    async fn audit(&self, actor: &str, action: &str, message: String) -> Result<(), EnrolRefusal> {
+    async fn audit(&self, actor: &str, action: Action, message: String) -> Result<(), EnrolRefusal> {
         let core = &self.0;
         core.audit.append(&*core.store, core.now(), actor, action, message).await.map_err(|error| unavailable(&error))
     }
@@ -157,7 +158,8 @@ impl Desk for HubDesk {
                         let core = &self.0;
                         let message = format!("cluster {name} with uid {} joined from {}", request.uid, from.ip());
                         let (actor, change) = (format!("cluster/{name}"), record::commit(name.as_str(), &next, Some(version)));
-                        let written = core.audit.append_with(&*core.store, core.now(), &actor, "ClusterEnrolled", message, change).await;
+                        let written =
+                            core.audit.append_with(&*core.store, core.now(), &actor, Action::ClusterEnrolled, message, change).await;
                         written.and_then(record::won).map_err(|error| unavailable(&error))?;
                         core.admissions_changed();
                         core.replan();
@@ -181,7 +183,7 @@ impl Desk for HubDesk {
             let found = self.find(|record| record.admits(&request.uid, &key)).await?;
             let (name, ..) = found.ok_or(EnrolRefusal::KeyNotBound)?;
             let message = format!("the agent of cluster {name} proved its key anew from {}", from.ip());
-            self.audit(&format!("cluster/{name}"), "AgentReattested", message).await?;
+            self.audit(&format!("cluster/{name}"), Action::AgentReattested, message).await?;
             self.enrolled(&request.request, &AgentIdentity::new(name, request.uid))
         })
     }

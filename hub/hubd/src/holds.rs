@@ -153,3 +153,117 @@ pub(crate) fn view(app: &AppName, cluster: Option<&ClusterName>, hold: &Hold, no
         ends_in_seconds: u64::try_from(hold.until.duration_since(now).as_secs()).unwrap_or(0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hub_store::MemoryStore;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("a time")
+    }
+
+    fn wish(place: &str, reason: &str, seconds: u64) -> HoldWish {
+        let (app, cluster) = place.split_once('@').map_or((place, None), |(app, cluster)| (app, Some(cluster)));
+        HoldWish {
+            app: app.parse().expect("an app's name"),
+            cluster: cluster.map(|cluster| cluster.parse().expect("a cluster's name")),
+            reason: reason.to_owned(),
+            time: Duration::from_secs(seconds),
+        }
+    }
+
+    /// Gives what is wished for at `now`.
+    async fn give(store: &MemoryStore, place: &str, reason: &str, seconds: u64, now: i64) -> Result<(), RecordError> {
+        let wish = wish(place, reason, seconds);
+        let hold = grant(&wish, "ann", at(now)).expect("granted");
+        record::won(store.commit(put(store, &wish, &hold).await?).await?).map(drop)
+    }
+
+    async fn held(store: &MemoryStore, cluster: &str, now: i64) -> Result<Vec<String>, RecordError> {
+        let holds = Holds::read(store, at(now)).await?.in_cluster(&cluster.parse().expect("a cluster's name"));
+        Ok(holds.iter().map(|(app, hold)| format!("{app}: {} until {}", hold.reason, hold.until.as_second())).collect())
+    }
+
+    #[tokio::test]
+    async fn a_hold_is_of_one_cluster_or_of_all_and_of_two_the_one_that_ends_later_counts() -> Result<(), RecordError> {
+        let store = MemoryStore::default();
+        give(&store, "web", "everywhere", 100, 0).await?;
+        give(&store, "web@eu-1", "longer here", 200, 0).await?;
+        give(&store, "web@us-1", "shorter here", 50, 0).await?;
+        give(&store, "api@eu-1", "only here", 10, 0).await?;
+        assert_eq!(held(&store, "eu-1", 0).await?, ["api: only here until 10", "web: longer here until 200"]);
+        assert_eq!(held(&store, "us-1", 0).await?, ["web: everywhere until 100"]);
+        assert_eq!(held(&store, "ap-1", 0).await?, ["web: everywhere until 100"]);
+        assert_eq!(Holds::read(&store, at(0)).await?.next_end(), Some(at(10)), "the planning wakes when the next one ends");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_hold_given_again_is_replaced_also_by_a_shorter_one() -> Result<(), RecordError> {
+        let store = MemoryStore::default();
+        give(&store, "web", "first", 1_000, 0).await?;
+        give(&store, "web", "second", 20, 5).await?;
+        assert_eq!(held(&store, "eu-1", 5).await?, ["web: second until 25"]);
+        let holds = Holds::read(&store, at(5)).await?;
+        let views: Vec<String> =
+            holds.views(at(5)).iter().map(|view| format!("{} by {}, {} s", view.app, view.by, view.ends_in_seconds)).collect();
+        assert_eq!((views, holds.len()), (vec!["web by ann, 20 s".to_owned()], 1));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_is_not_read_and_is_swept_and_what_was_given_anew_stays() -> Result<(), RecordError> {
+        let store = MemoryStore::default();
+        give(&store, "web", "short", 10, 0).await?;
+        give(&store, "api", "long", 100, 0).await?;
+        let at_its_end = Holds::read(&store, at(10)).await?;
+        assert!(at_its_end.any_ended && !at_its_end.has(&"web".parse().expect("a name"), None), "it ends at its second");
+        assert_eq!(record::read_all::<HoldRecord>(&store).await?.len(), 2, "reading removes nothing");
+        sweep(&store, at(10)).await?;
+        let left = Holds::read(&store, at(10)).await?;
+        assert!(!left.any_ended && left.len() == 1 && left.has(&"api".parse().expect("a name"), None));
+        give(&store, "web", "again", 10, 50).await?;
+        sweep(&store, at(55)).await?;
+        assert_eq!(held(&store, "eu-1", 55).await?, ["api: long until 100", "web: again until 60"]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_hold_is_ended_exactly_where_it_was_given_and_once() -> Result<(), RecordError> {
+        let store = MemoryStore::default();
+        give(&store, "web@eu-1", "here", 100, 0).await?;
+        let (web, eu): (AppName, ClusterName) = ("web".parse().expect("a name"), "eu-1".parse().expect("a name"));
+        assert!(end(&store, &web, None).await?.is_none(), "nobody held it everywhere");
+        let (hold, removal) = end(&store, &web, Some(&eu)).await?.expect("it is held here");
+        assert_eq!((hold.reason.as_str(), hold.until), ("here", at(100)));
+        // Somebody gives it anew before the end is written: theirs comes first.
+        give(&store, "web@eu-1", "anew", 100, 1).await?;
+        assert!(matches!(store.commit(removal).await?, CommitOutcome::Conflict { .. }));
+        let (_, removal) = end(&store, &web, Some(&eu)).await?.expect("it is held here");
+        record::won(store.commit(removal).await?)?;
+        assert!(end(&store, &web, Some(&eu)).await?.is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_hold_needs_a_reason_in_one_line_and_a_time_of_at_most_a_week() {
+        let week = Hold::LONGEST.as_secs();
+        for (reason, seconds, granted) in [
+            ("incident", 1, true),
+            ("incident", week, true),
+            ("incident", 0, false),
+            ("incident", week + 1, false),
+            ("  ", 60, false),
+            ("two\nlines", 60, false),
+            (&"x".repeat(Hold::REASON_LIMIT), 60, true),
+            (&"x".repeat(Hold::REASON_LIMIT + 1), 60, false),
+        ] {
+            let outcome = grant(&wish("web", reason, seconds), "ann", at(0));
+            assert_eq!(outcome.is_ok(), granted, "{reason:?} for {seconds} s: {outcome:?}");
+        }
+    }
+}

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use shared_identity::AgentIdentity;
-use shared_model::{AppName, AppState, ClusterName, Digest, Timestamp};
+use shared_manifest::Redaction;
+use shared_model::{AppName, AppState, ClusterName, Digest, Drift, Timestamp};
 use shared_release::Index;
 use shared_session::{ClusterFacts, Heard, StatusChange, StatusIndex, Target};
 use tokio::sync::{Notify, watch};
@@ -92,7 +93,7 @@ impl Live {
         self.with(&who.cluster, |cluster| {
             cluster.facts = change.facts.or(cluster.facts.take());
             for (app, report) in change.apps {
-                cluster.apps.insert(app, report.state);
+                cluster.apps.insert(app, as_shown(report.state));
             }
             for app in change.removed {
                 cluster.apps.remove(&app);
@@ -132,9 +133,65 @@ impl Live {
     }
 }
 
+/// What an agent says of an app, fit to be shown: agents redact what differs in Secrets, and that is not left to an agent alone.
+fn as_shown(mut state: Arc<AppState>) -> Arc<AppState> {
+    let is_secret = |drift: &Drift| drift.object.kind.group.is_empty() && drift.object.kind.kind == "Secret";
+    if state.drift.iter().any(is_secret) {
+        for drift in &mut Arc::make_mut(&mut state).drift {
+            let mut redaction = Redaction::default();
+            let fields = std::mem::take(&mut drift.fields);
+            drift.fields = fields.into_iter().map(|change| redaction.redact_reported(&drift.object.kind, change)).collect();
+        }
+    }
+    state
+}
+
 /// A target whose freshness is due.
 pub(crate) struct AgentTarget<'a> {
     pub(crate) name: &'a ClusterName,
     pub(crate) index: &'a Index,
     pub(crate) current: &'a Target,
+}
+
+#[cfg(test)]
+mod tests {
+    use shared_model::{DriftKind, FieldChange, GroupKind, Health, ObjectKey};
+
+    use super::*;
+
+    #[test]
+    fn drift_of_a_secret_that_an_agent_sends_in_plain_text_is_not_kept_so() {
+        let drift = |kind: &str| Drift {
+            object: ObjectKey::new(GroupKind::new("", kind), Some("web"), "s"),
+            kind: DriftKind::Changed,
+            fields: vec![FieldChange {
+                path: "data[\"tls.key\"]".to_owned(),
+                wanted: Some("\"Y2FuYXJ5LTcxMQ==\"".to_owned()),
+                found: Some("not even JSON: canary".to_owned()),
+                manager: None,
+                since: None,
+            }],
+            seen: Timestamp::UNIX_EPOCH,
+            healed: None,
+        };
+        let state = AppState {
+            wanted: None,
+            applied: None,
+            health: Health::Healthy,
+            reason: None,
+            objects: 2,
+            unhealthy: Vec::new(),
+            drift: vec![drift("Secret"), drift("ConfigMap")],
+            awaiting_approval: Vec::new(),
+            withdrawn: Vec::new(),
+            removed: false,
+            taken_over: Vec::new(),
+            test: None,
+        };
+        let shown = as_shown(Arc::new(state.clone()));
+        let values =
+            |drift: &Drift| [drift.fields[0].found.clone().unwrap_or_default(), drift.fields[0].wanted.clone().unwrap_or_default()];
+        assert_eq!(values(&shown.drift[0]), ["\"++++++++\"", "\"++++++++++++\""]);
+        assert_eq!(shown.drift[1], state.drift[1], "what is no Secret is shown as it was said");
+    }
 }

@@ -13,11 +13,12 @@ use hub_distribute::{AskError, Handle, LogReader};
 use hub_web::{Actor, Answer, HubError, LiveHub, LogPiece, LogQuestion, LogStream, ObjectQuery, Place};
 use serde_json::Value;
 use shared_identity::AgentIdentity;
-use shared_manifest::redact;
+use shared_manifest::{Redaction, redact};
 use shared_model::{ClusterName, Freshness, ObjectKey, Timestamp};
 use shared_session::{self as session, AnswerError, NodeFacts, Nodes, Question};
 
 use crate::api::HubApi;
+use crate::audit::Action;
 
 /// How long an agent may take to answer: less than the web server gives itself, so that the cause arrives.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(20);
@@ -30,7 +31,7 @@ struct Line {
 
 impl HubApi {
     /// Finds the agent of a place and notes who looks at what there; refuses at once, with its age, if it is silent.
-    async fn line(&self, actor: &Actor, (action, what): (&str, &str), place: &Place) -> Result<Line, HubError> {
+    async fn line(&self, actor: &Actor, (action, what): (Action, &str), place: &Place) -> Result<Line, HubError> {
         let Place { app, cluster } = place;
         let core = &*self.0;
         let (uid, silence) = {
@@ -62,7 +63,7 @@ impl HubApi {
     }
 
     async fn ask(&self, actor: &Actor, what: &str, place: &Place, question: Question) -> Result<session::Answer, HubError> {
-        let Line { sessions, who } = self.line(actor, ("LookedAt", what), place).await?;
+        let Line { sessions, who } = self.line(actor, (Action::LookedAt, what), place).await?;
         sessions.ask(&who, &question, ANSWERS_WITHIN).await.map_err(|error| refused(&place.cluster, error))
     }
 }
@@ -166,15 +167,10 @@ impl LiveHub for HubApi {
         Box::pin(async move {
             let answer = self.ask(&actor, "the differences", &place, Question::Diff { app: place.app.clone() }).await?;
             let session::Answer::Diff { objects, left_out } = answer else { return Err(another_answer(&place.cluster)) };
-            let object = |diff: session::ObjectDiff| LiveObjectDiff {
-                object: (&diff.object).into(),
-                missing: diff.missing,
-                fields: diff.fields.iter().map(FieldChangeView::from).collect(),
-            };
             Ok(LiveDiffView {
                 app: place.app.to_string(),
                 cluster: place.cluster.to_string(),
-                objects: objects.into_iter().map(object).collect(),
+                objects: objects.into_iter().map(object_diff).collect(),
                 left_out,
             })
         })
@@ -186,7 +182,7 @@ impl LiveHub for HubApi {
             let of = question.object.as_ref().map_or_else(|| "the only pod".to_owned(), named);
             let container = question.container.as_ref().map(|container| format!(", container {container}")).unwrap_or_default();
             let what = format!("the log of {of}{container}");
-            let Line { sessions, who } = self.line(&actor, ("ReadLog", &what), &place).await?;
+            let Line { sessions, who } = self.line(&actor, (Action::ReadLog, &what), &place).await?;
             let log = sessions.log(&who, question, ANSWERS_WITHIN).await.map_err(|error| refused(&place.cluster, error))?;
             Ok(pieces(log))
         })
@@ -212,6 +208,14 @@ fn as_shown(object: &ObjectKey, manifest: &Value) -> Value {
         manifest["kind"] = Value::from("Secret");
     }
     redact(&manifest)
+}
+
+/// As [`as_shown`], for the differences of an object.
+fn object_diff(diff: session::ObjectDiff) -> LiveObjectDiff {
+    let session::ObjectDiff { object, fields, missing } = diff;
+    let mut redaction = Redaction::default();
+    let fields = fields.into_iter().map(|change| FieldChangeView::from(&redaction.redact_reported(&object.kind, change))).collect();
+    LiveObjectDiff { object: (&object).into(), missing, fields }
 }
 
 fn tree_node(node: session::TreeNode, now: Timestamp) -> TreeNodeView {
@@ -289,7 +293,7 @@ fn seen_nodes(facts: &NodeFacts) -> NodesView {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared_model::GroupKind;
+    use shared_model::{FieldChange, GroupKind};
 
     use super::*;
 
@@ -300,6 +304,25 @@ mod tests {
             let sent = json!({"apiVersion": "v1", "kind": kind, "data": {"token": "Y2FuYXJ5LTcxMQ=="}});
             let shown = as_shown(&key, &sent).to_string();
             assert!(!shown.contains("Y2FuYXJ5LTcxMQ") && shown.contains("token"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn differences_of_a_secret_are_redacted_here_too_and_those_of_others_shown() {
+        let change = |path: &str, found: &str| FieldChange {
+            path: path.to_owned(),
+            wanted: Some("\"++++++++\"".to_owned()),
+            found: Some(found.to_owned()),
+            manager: Some("kubectl-edit".to_owned()),
+            since: None,
+        };
+        let fields = vec![change("data.token", "\"Y2FuYXJ5LTcxMQ==\""), change("metadata.labels.tier", "\"gold\"")];
+        for (kind, leaks) in [("Secret", false), ("ConfigMap", true)] {
+            let object = ObjectKey::new(GroupKind::new("", kind), Some("web"), "s");
+            let shown = object_diff(session::ObjectDiff { object, fields: fields.clone(), missing: false });
+            let found: Vec<&str> = shown.fields.iter().filter_map(|field| field.found.as_deref()).collect();
+            assert_eq!(found, [if leaks { "\"Y2FuYXJ5LTcxMQ==\"" } else { "\"++++++++\"" }, "\"gold\""], "{kind}");
+            assert_eq!(shown.fields[0].path, "data.token");
         }
     }
 

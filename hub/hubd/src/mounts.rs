@@ -82,7 +82,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use hub_fleet::{FLEET_BUDGET, read_fleet};
+    use hub_fleet::{FLEET_BUDGET, read_fleet, wanted_charts};
     use hub_tree::{MemoryTree, MountedTree, Reader, SourceTree};
     use shared_model::Revision;
 
@@ -125,7 +125,7 @@ mod tests {
             trees: BTreeMap::from([(name("platform"), revised()), (name("other"), revised())]),
             remote_bases: Arc::new(vec![base("platform"), base("other"), base("away")]),
             charts: BTreeMap::from([(mount.clone(), charted)]),
-            wanted: Arc::new(crate::charts::wanted(&fleet)),
+            wanted: Arc::new(wanted_charts(&fleet)),
             facts: BTreeMap::new(),
             today: 0,
         };

@@ -13,6 +13,7 @@ use shared_release::{Format, Freshness, Index, Release, SUPPORTED_FEATURES, Sign
 use shared_session::{AppKey, FreshnessDocument, IndexDocument, KeySet, RootDocument, Secret, Target};
 
 use crate::api::{ApprovalRecord, approval_name};
+use crate::audit::Action;
 use crate::core::Core;
 use crate::record::{self, Record};
 
@@ -90,7 +91,7 @@ impl Core {
         let commit = Commit { fence: None, conditions: vec![condition], operations };
         let outcome = if plan.changed {
             let message = format!("cluster {name} is told index {} ({})", plan.index.generation, signed.digest().short());
-            self.audit.append_with(&*self.store, self.now(), "hub", "IndexPublished", message, commit).await?
+            self.audit.append_with(&*self.store, self.now(), "hub", Action::IndexPublished, message, commit).await?
         } else {
             self.store.commit(commit).await?
         };
@@ -127,7 +128,7 @@ impl Core {
 /// Everything that an agent may fetch: the releases of its index and their objects.
 pub(crate) fn reachable(index: &Index, releases: &BTreeMap<Digest, Arc<Release>>) -> BTreeSet<Digest> {
     let mut reachable = BTreeSet::new();
-    for digest in index.apps.values().filter_map(|app| app.release) {
+    for digest in index.apps.values().filter_map(shared_release::IndexApp::content) {
         reachable.insert(digest);
         reachable.extend(releases.get(&digest).into_iter().flat_map(|release| release.entries.values()).map(|entry| entry.digest));
     }

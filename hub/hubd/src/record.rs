@@ -60,17 +60,23 @@ pub(crate) async fn read<R: Record>(store: &dyn Store, name: &str) -> Result<Opt
 
 /// Reads all records of a kind, by name.
 pub(crate) async fn read_all<R: Record>(store: &dyn Store) -> Result<Vec<(String, R)>, RecordError> {
-    let tree = hub_store::Prefix::tree(R::TREE).unwrap_or_else(|error| unreachable!("BUG: trees are constants: {error}"));
     let mut records = Vec::new();
+    for_each(store, |name, record| records.push((name, record))).await?;
+    Ok(records)
+}
+
+/// Reads all records of a kind, by name, and keeps none: for a kind of which there are many.
+pub(crate) async fn for_each<R: Record>(store: &dyn Store, mut take: impl FnMut(String, R)) -> Result<(), RecordError> {
+    let tree = hub_store::Prefix::tree(R::TREE).unwrap_or_else(|error| unreachable!("BUG: trees are constants: {error}"));
     let mut after: Option<Key> = None;
     loop {
         let page = store.range(&tree, after.as_ref(), hub_store::PAGE_LIMIT).await?;
         for (key, entry) in &page.entries {
-            records.push((key.name().to_owned(), decode(key, &entry.value)?));
+            take(key.name().to_owned(), decode(key, &entry.value)?);
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(records),
+            None => return Ok(()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hub_fleet::{App, Choice, Cluster, Fleet, Project, choose_path, place, resolve};
-use hub_plan::{Assembled, LeftOut, assemble};
+use hub_fleet::{App, Cluster, Fleet, Project, choose_path, place, resolve};
+use hub_plan::{Assembled, LeftOut, RenderedApp, RenderedApps, assemble};
 use hub_render::{Builds, ClusterFacts, InputDigest, InputsUsed, Quarantine, RenderInput, STACK_BYTES, render};
 use hub_tree::{Budget, Mount, MountedTree, Mounts, ReadSet, Reader, SourceTree, TreePath};
 use shared_manifest::Object;
@@ -41,19 +41,10 @@ pub(crate) struct Sources {
     pub(crate) today: i64,
 }
 
-/// What came of an app on a cluster.
-#[derive(Clone)]
-pub(crate) struct Output {
-    pub(crate) choice: Choice,
-    pub(crate) objects: u32,
-    pub(crate) release: Arc<Release>,
-    pub(crate) digest: Digest,
-}
-
 /// What the rendering of a whole fleet came to.
 #[derive(Default)]
 pub(crate) struct Rendering {
-    pub(crate) pairs: BTreeMap<(AppName, ClusterName), Result<Output, Reason>>,
+    pub(crate) pairs: RenderedApps,
     pub(crate) troubles: Vec<Trouble>,
     /// Contents that are new since the last time and must be stored before anything names them.
     pub(crate) blobs: Vec<(Digest, Vec<u8>)>,
@@ -178,7 +169,7 @@ impl Renderer {
         key: &HubKeys,
         rendering: &mut Rendering,
         current: &mut BTreeSet<InputDigest>,
-    ) -> Result<Output, Box<Trouble>> {
+    ) -> Result<RenderedApp, Box<Trouble>> {
         let Wish { fleet, app, project, ref mounts } = *wish;
         let trouble = |reason: Reason| {
             Box::new(Trouble {
@@ -271,7 +262,7 @@ impl Renderer {
                 rendering.blobs.push((*digest, bytes.clone()));
             }
         }
-        Ok(Output {
+        Ok(RenderedApp {
             choice,
             objects: u32::try_from(assembled.release.entries.len()).unwrap_or(u32::MAX),
             release: assembled.release.clone(),

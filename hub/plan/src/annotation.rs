@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use shared_manifest::Object;
-use shared_release::{Existing, Heal, Hook, HookDelete, Phase, Prune};
+use shared_release::{Conflicts, Existing, Heal, Hook, HookDelete, Phase, Prune};
 
+const CONFLICTS: &str = "capstan.dev/conflicts";
 const SYNC_WAVE: &str = "argocd.argoproj.io/sync-wave";
 const SYNC_OPTIONS: &str = "argocd.argoproj.io/sync-options";
 const COMPARE_OPTIONS: &str = "argocd.argoproj.io/compare-options";
@@ -26,13 +27,15 @@ const FLUX_FORCE: &str = "kustomize.toolkit.fluxcd.io/force";
 pub(crate) struct Treatment {
     pub(crate) wave: i32,
     pub(crate) hook: Option<HookWish>,
-    /// Occasions at which the hook asks to run and that no deployment has, as it writes them.
+    /// Occasions at which the hook asks to run and that never come, as it writes them.
     pub(crate) unmet: Vec<String>,
     pub(crate) prune: Prune,
     pub(crate) heal: Heal,
     pub(crate) existing: Existing,
     pub(crate) recreate: bool,
     pub(crate) ignore_health: bool,
+    /// What its own annotation says; what its app says otherwise.
+    pub(crate) conflicts: Option<Conflicts>,
 }
 
 /// What a hook annotation asks.
@@ -44,15 +47,15 @@ pub(crate) enum HookWish {
     Ignored,
 }
 
-/// Argo CD's hooks and when they run; `None` is never in a deployment.
+/// Argo CD's hooks and when they run; `None` is never.
 const ARGO_HOOKS: [(&str, Option<Phase>); 7] = [
     ("PreSync", Some(Phase::PreSync)),
     ("Sync", Some(Phase::Sync)),
     ("PostSync", Some(Phase::PostSync)),
     ("SyncFail", Some(Phase::SyncFail)),
     ("Skip", None),
-    ("PreDelete", None),
-    ("PostDelete", None),
+    ("PreDelete", Some(Phase::PreDelete)),
+    ("PostDelete", Some(Phase::PostDelete)),
 ];
 
 /// Helm's hooks and when they run; `None` is never. A test that is expected to fail went with Helm 2.
@@ -61,8 +64,8 @@ const HELM_HOOKS: [(&str, Option<Phase>); 11] = [
     ("pre-upgrade", Some(Phase::PreSync)),
     ("post-install", Some(Phase::PostSync)),
     ("post-upgrade", Some(Phase::PostSync)),
-    ("pre-delete", None),
-    ("post-delete", None),
+    ("pre-delete", Some(Phase::PreDelete)),
+    ("post-delete", Some(Phase::PostDelete)),
     ("pre-rollback", None),
     ("post-rollback", None),
     ("test", Some(Phase::Test)),
@@ -110,8 +113,11 @@ pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
         treatment.heal = Heal::None;
         treatment.prune = Prune::Never;
     }
+    // Flux's `force` and Argo CD's `Force=true` are about fields that cannot be changed, and say nothing about who holds a field.
     let force = [("enabled", true), ("disabled", false)];
     treatment.recreate |= reader.one_of(FLUX_FORCE, &force, "write enabled or disabled").unwrap_or(false);
+    let conflicts = [("force", Conflicts::Force), ("report", Conflicts::Report)];
+    treatment.conflicts = reader.one_of(CONFLICTS, &conflicts, "write force or report");
     (treatment, reader.odd)
 }
 
@@ -138,7 +144,6 @@ impl Reader<'_> {
     }
 
     /// Argo CD's hook, else Helm's, which are mapped as Argo CD maps them (`gitops-engine/pkg/sync/hook/helm`): install and upgrade are one.
-    /// Hooks of an app's removal are not run: by then there is no release that an agent could take them from.
     fn hook(&mut self, treatment: &mut Treatment) {
         let (annotation, phases): (_, &[(&str, Option<Phase>)]) =
             match (self.object.annotation(ARGO_HOOK), self.object.annotation(HELM_HOOK)) {
@@ -279,6 +284,13 @@ mod tests {
             (vec![(FLUX_SSA, "Ignore")], Treatment { existing: Existing::Ignore, heal: Heal::None, prune: Prune::Never, ..plain() }),
             (vec![(IGNORE_HEALTH, "true")], Treatment { ignore_health: true, ..plain() }),
             (vec![(FLUX_FORCE, "enabled")], Treatment { recreate: true, ..plain() }),
+            (vec![(CONFLICTS, "report")], Treatment { conflicts: Some(Conflicts::Report), ..plain() }),
+            (vec![(CONFLICTS, "force")], Treatment { conflicts: Some(Conflicts::Force), ..plain() }),
+            (vec![(ARGO_HOOK, "PreDelete")], Treatment { hook: run(&[Phase::PreDelete], &[HookDelete::BeforeHookCreation]), ..plain() }),
+            (
+                vec![(HELM_HOOK, "post-delete"), (HELM_HOOK_DELETE, "hook-succeeded")],
+                Treatment { hook: run(&[Phase::PostDelete], &[HookDelete::HookSucceeded]), ..plain() },
+            ),
             (vec![(HELM_HOOK, "crd-install")], plain()),
             (vec![(HELM_HOOK, "test")], Treatment { hook: run(&[Phase::Test], &[HookDelete::BeforeHookCreation]), ..plain() }),
             (
@@ -294,8 +306,7 @@ mod tests {
             (
                 vec![(HELM_HOOK, "post-install, pre-delete"), (HELM_HOOK_DELETE, "hook-succeeded,hook-failed")],
                 Treatment {
-                    hook: run(&[Phase::PostSync], &[HookDelete::HookSucceeded, HookDelete::HookFailed]),
-                    unmet: vec!["pre-delete".into()],
+                    hook: run(&[Phase::PostSync, Phase::PreDelete], &[HookDelete::HookSucceeded, HookDelete::HookFailed]),
                     ..plain()
                 },
             ),
@@ -325,6 +336,7 @@ mod tests {
             (FLUX_RECONCILE, "off", "off"),
             (FLUX_SSA, "merge", "merge"),
             (FLUX_FORCE, "true", "true"),
+            (CONFLICTS, "yield", "yield"),
             (ARGO_HOOK, "PreSync,Now", "Now"),
             (HELM_HOOK, "before-install", "before-install"),
         ] {

@@ -4,12 +4,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hub_fleet::{App, Apply as AppApply, Heal as AppHeal, HealthCheckExpr, IgnoreDifference, OnDelete};
+use hub_fleet::{App, Apply as AppApply, Conflicts as AppConflicts, Heal as AppHeal, HealthCheckExpr, IgnoreDifference, OnDelete};
 use serde_json::json;
 use shared_manifest::{Object, canonical_json, scope_of};
 use shared_model::{AppName, Digest, GroupKind, ObjectKey, Reason, Scope, Severity};
 use shared_release::{
-    AppKey, Apply, Entry, Existing, Format, Heal, HealthRule, Hook, Ignore, ObjectError, Phase, Policy, Prune, Release, encode_object,
+    AppKey, Apply, Conflicts, Entry, Existing, Format, Heal, HealthRule, Hook, Ignore, ObjectError, Phase, Policy, Prune, Release,
+    encode_object,
 };
 
 use crate::annotation::{self, HookWish, Treatment};
@@ -47,7 +48,7 @@ pub struct LeftOut {
 /// Why an object is left out, or does not run where it asks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOutCause {
-    /// A hook for rollbacks or removals, which no deployment runs (Argo CD passes over the first as well).
+    /// A hook for rollbacks, which are ordinary deployments here (Argo CD passes over it as well).
     NeverRuns {
         /// The hook, as the annotation writes it.
         hook: String,
@@ -63,7 +64,7 @@ impl From<&LeftOut> for Reason {
     fn from(LeftOut { object, cause }: &LeftOut) -> Self {
         let (code, message) = match cause {
             LeftOutCause::NeverRuns { hook } => {
-                ("HookLeftOut", format!("{object} is a hook for {hook}, which no deployment runs; it is left out"))
+                ("HookLeftOut", format!("{object} is a hook for {hook}, which is never run; it is left out"))
             }
             LeftOutCause::RunsInPart { hook } => ("HookRunsInPart", format!("{object} is also a hook for {hook}, which is never run")),
         };
@@ -296,6 +297,10 @@ impl Assembly<'_> {
             existing: treatment.existing,
             recreate: treatment.recreate,
             ignore_health: treatment.ignore_health,
+            conflicts: treatment.conflicts.unwrap_or(match self.app.conflicts {
+                AppConflicts::Force => Conflicts::Force,
+                AppConflicts::Report => Conflicts::Report,
+            }),
             ignore: ignored.flat_map(ignores).collect(),
         }
     }

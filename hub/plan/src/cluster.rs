@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use hub_fleet::OnDelete;
 use shared_model::{AppName, ClusterName, ClusterUid, Digest, Generation, ObjectKey, Reason, ServiceAccount, Severity};
-use shared_release::{Approval, Hold, Index, IndexApp, Prune, Release, Withdrawal, deletion_budget, waits_always};
+use shared_release::{Approval, Hold, Index, IndexApp, Prune, Release, Removal, Withdrawal, deletion_budget, waits_always};
 
 use crate::approval::{Approved, Sanction};
 use crate::conflict::shared_objects;
 use crate::gate::Gate;
 use crate::memory::{Leftover, Memory};
-use crate::wanted::{Gone, Wanted, WantedApp, WantedRelease, WantedTest, claims, claims_object};
+use crate::wanted::{Gone, Wanted, WantedApp, WantedRelease, WantedTest, claims_object, had};
 
 /// The most withdrawals in one index: with 5,000 apps of about 150 bytes, 8,000 withdrawals of about 150 bytes stay under the 2 MiB that an
 /// index may have. More follow when these are done.
@@ -250,7 +250,8 @@ impl<'a> Planner<'a> {
         for (name, mut work) in std::mem::take(&mut self.work) {
             work.leftovers = leftovers.remove(name).unwrap_or_default();
             let settled = self.settle(name, work, &takers, &mut room);
-            if settled.entry.release.is_some() || !settled.entry.withdrawals.is_empty() {
+            let entry = &settled.entry;
+            if entry.release.is_some() || entry.removal.is_some() || !entry.withdrawals.is_empty() {
                 index.apps.insert(name.clone(), settled.entry);
             }
             if let Some(account) = settled.account.filter(|_| !settled.leftovers.is_empty()) {
@@ -335,7 +336,7 @@ impl<'a> Planner<'a> {
             Course::Stay | Course::Leave => None,
         };
         let next = work.next();
-        let old = work.old.into_iter().flat_map(claims);
+        let old = work.old.into_iter().flat_map(had);
         let withdraws: BTreeSet<ObjectKey> =
             old.map(|entry| &entry.object).filter(|object| !next.is_some_and(|next| next.entries.contains_key(object))).cloned().collect();
         let digest = held_digest(self.input.cluster, name, reason, release.as_ref(), &withdraws);
@@ -422,7 +423,7 @@ impl<'a> Planner<'a> {
         if work.moves() {
             let orphans = matches!(work.course, Course::Leave) && !self.memory.cascades.contains(name);
             let sanction = work.sanction.map(|approval| &approval.sanction);
-            for entry in work.old.into_iter().flat_map(claims) {
+            for entry in work.old.into_iter().flat_map(had) {
                 let prune = if orphans { Prune::Never } else { entry.policy.prune };
                 let leftover = Leftover { prune, since: self.input.next, sanction: sanction.cloned() };
                 leftovers.insert(entry.object.clone(), leftover);
@@ -463,6 +464,7 @@ impl<'a> Planner<'a> {
 
     fn settle(&self, name: &AppName, work: AppWork<'a>, takers: &BTreeMap<ObjectKey, Taker>, room: &mut usize) -> Settled {
         let next = work.next();
+        let removal = self.removal(name, &work);
         let AppWork { course, gates, held, sanction, mut leftovers, previous, .. } = work;
         let mut used: Vec<Approved> = sanction.filter(|_| held.as_ref().is_some_and(|held| held.approved)).cloned().into_iter().collect();
         let mut entry = match course {
@@ -514,7 +516,7 @@ impl<'a> Planner<'a> {
         }
         if !asked.is_empty() {
             // The agent applies before it deletes, so that it then has both.
-            let owned = next.map_or(0, |next| claims(next).count()) + leftovers.len();
+            let owned = next.map_or(0, |next| had(next).count()) + leftovers.len();
             let deletions = self.deletions(name, &mut leftovers, asked, owned, &mut used);
             if deletions.waits
                 && let Some(first) = deletions.objects.first()
@@ -525,8 +527,30 @@ impl<'a> Planner<'a> {
             decision.deletions = Some(deletions);
         }
         self.withdraw(name, &mut entry, &mut decision, &leftovers, room);
+        entry.removal = removal.map(|removal| {
+            let asked = decision.deletions.iter().flat_map(|deletions| &deletions.objects);
+            let named = |object: &ObjectKey| entry.withdrawals.contains(&Withdrawal { object: object.clone(), to: None });
+            Removal { complete: asked.into_iter().all(named), ..removal }
+        });
         let account = entry.service_account.clone();
         Settled { entry, account, leftovers, cascades, used, decision }
+    }
+
+    /// The removal whose hooks run, if the app leaves with some, or is leaving. What is orphaned has none: its hooks prepare for an end.
+    fn removal(&self, name: &AppName, work: &AppWork<'a>) -> Option<Removal> {
+        match work.course {
+            Course::Run(_) => None,
+            Course::Leave if work.moves() => {
+                let runs = self.memory.cascades.contains(name) && work.old?.removal_hooks().next().is_some();
+                let release = work.running().filter(|_| runs)?;
+                Some(Removal { release, since: self.input.next, complete: false })
+            }
+            Course::Leave | Course::Stay => {
+                let removal = work.previous?.removal?;
+                let is_over = |gone: &Gone| gone.removed && gone.as_of >= removal.since;
+                (!self.input.gone.get(name).is_some_and(is_over)).then_some(removal)
+            }
+        }
     }
 
     /// Judges the deletions that an app asks for, and marks those that were approved.

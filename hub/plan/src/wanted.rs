@@ -10,7 +10,7 @@ use shared_release::{Entry, Release, TestRequest};
 use crate::gate::Gate;
 
 /// The wanted state of a cluster.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
     /// These apps. One that ran and is not among them keeps running: absence is never a removal.
     Apps(BTreeMap<AppName, WantedApp>),
@@ -19,7 +19,7 @@ pub enum Wanted {
 }
 
 /// What is wanted of one app.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly every app is a release, so that a box would only cost an allocation each")]
 pub enum WantedApp {
     /// This release.
@@ -50,7 +50,7 @@ impl WantedApp {
 }
 
 /// A release that a cluster should run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedRelease {
     /// Its digest.
     pub digest: Digest,
@@ -82,11 +82,18 @@ pub struct Gone {
     pub as_of: Generation,
     /// The objects.
     pub objects: BTreeSet<ObjectKey>,
+    /// The app's removal is over, hooks included.
+    pub removed: bool,
 }
 
 /// The entries of a release that its app claims for itself.
 pub fn claims(release: &Release) -> impl Iterator<Item = &Entry> {
     release.entries.values().filter(|entry| entry.is_claimed())
+}
+
+/// The entries of a release that its app has while it runs: all that it claims but the hooks of its removal.
+pub(crate) fn had(release: &Release) -> impl Iterator<Item = &Entry> {
+    claims(release).filter(|entry| !entry.is_only_of_removal())
 }
 
 /// Whether `release` claims `object`.

@@ -76,6 +76,7 @@ fn row(app: &str, cluster: &str) -> StatusView {
         objects: 0,
         unhealthy: vec![],
         drift: vec![],
+        taken_over: vec![],
         awaiting_approval: None,
         held_changes: vec![],
         test: None,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use shared_model::GroupKind;
+use shared_model::{FieldChange, GroupKind};
 
 use crate::diff::{Change, is_secret};
 use crate::path::{FieldPath, Step};
@@ -60,6 +60,35 @@ impl Redaction {
             Change { before, after, path: path.clone() }
         };
         changes.into_iter().map(&mut mask).collect()
+    }
+
+    /// As [`redact_changes`], for a change as it was reported: its path is text, and its values are compact JSON that somebody else has masked, or
+    /// has not. What is masked already looks the same afterwards, if all changes of an object are masked with one [`Redaction`] in their order.
+    pub fn redact_reported(&mut self, kind: &GroupKind, change: FieldChange) -> FieldChange {
+        if !is_secret(kind) {
+            return change;
+        }
+        let mut mask = |text: String| match serde_json::from_str::<Value>(&text) {
+            Ok(value) => self.secret_at(&change.path, &value).to_string(),
+            Err(_) => self.mask(text.into_bytes()).to_string(),
+        };
+        let found = change.found.map(&mut mask);
+        let wanted = change.wanted.map(&mut mask);
+        FieldChange { found, wanted, ..change }
+    }
+
+    /// Masks what stands at a path that people wrote. What a Secret is known to have beside its content is shown, and nothing else.
+    fn secret_at(&mut self, path: &str, value: &Value) -> Value {
+        let (top, rest) = path.split_at(path.find(['.', '[']).unwrap_or(path.len()));
+        match (top, rest) {
+            ("apiVersion" | "kind" | "type" | "immutable", "") => value.clone(),
+            ("", "") => self.secret(&[], value),
+            ("metadata", _) if path.contains(LAST_APPLIED) => self.last_applied(value),
+            ("metadata", "") => self.secret(&["metadata"], value),
+            ("metadata", ".annotations") => self.secret(&["metadata", "annotations"], value),
+            ("metadata", _) => value.clone(),
+            _ => self.mask_all(value, false),
+        }
     }
 
     /// Masks what stands at `path` of a Secret.

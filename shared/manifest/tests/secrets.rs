@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use shared_manifest::{Object, Redaction, diff, owned_diff, redact, redact_changes};
-use shared_model::GroupKind;
+use shared_model::{FieldChange, GroupKind};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const MASK: &str = "++++++++";
@@ -100,4 +100,49 @@ fn debug_shows_no_values() {
     let changes = diff(&kind(), &Value::Null, &secret);
     assert_eq!(format!("{changes:?}"), "[Change(~ )]");
     assert_eq!(format!("{:?}", Object::from_value(secret).unwrap()), "Object(Secret s)");
+}
+
+#[test]
+fn a_change_of_a_secret_that_somebody_reported_shows_nothing_that_was_not_masked() {
+    let change = |path: &str, found: &str, wanted: &str| FieldChange {
+        path: path.to_owned(),
+        wanted: Some(wanted.to_owned()),
+        found: Some(found.to_owned()),
+        manager: None,
+        since: None,
+    };
+    let applied = json!(json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "aHVudGVy"}}).to_string()).to_string();
+    let annotation = format!("metadata.annotations[\"{LAST_APPLIED}\"]");
+    let masked = format!("\"{MASK}\"");
+    // What is shown of both values; `None` if they are shown as they are.
+    for (path, found, wanted, shown) in [
+        ("data.a", "\"aHVudGVy\"", "\"b3RoZXI=\"", Some((masked.clone(), "\"++++++++++++\"".to_owned()))),
+        ("data.a", &masked, "\"++++++++++++\"", None),
+        (
+            "data",
+            "{\"a\":\"aHVudGVy\"}",
+            "{\"a\":\"++++++++\"}",
+            Some((format!("{{\"a\":{masked}}}"), "{\"a\":\"++++++++++++\"}".to_owned())),
+        ),
+        ("stringData[\"a.b\"]", "hunter", "5", Some((masked.clone(), "\"++++++++++++\"".to_owned()))),
+        ("unheardOf.field", "\"hunter\"", "\"hunter\"", Some((masked.clone(), masked.clone()))),
+        ("metadata.labels.tier", "\"gold\"", "\"silver\"", None),
+        ("type", "\"Opaque\"", "\"kubernetes.io/tls\"", None),
+    ] {
+        let reported = Redaction::default().redact_reported(&kind(), change(path, found, wanted));
+        let (found, wanted) = shown.unwrap_or_else(|| (found.to_owned(), wanted.to_owned()));
+        assert_eq!(reported, change(path, &found, &wanted), "{path}");
+    }
+    for path in [annotation.as_str(), "metadata", "metadata.annotations", ""] {
+        let value = match path {
+            "metadata" => json!({"annotations": {LAST_APPLIED: serde_json::from_str::<Value>(&applied).unwrap()}}).to_string(),
+            "metadata.annotations" => json!({LAST_APPLIED: serde_json::from_str::<Value>(&applied).unwrap()}).to_string(),
+            "" => json!({"data": {"a": "aHVudGVy"}}).to_string(),
+            _ => applied.clone(),
+        };
+        let reported = Redaction::default().redact_reported(&kind(), change(path, &value, &value));
+        assert!(!reported.found.unwrap().contains("aHVudGVy") && !reported.wanted.unwrap().contains("aHVudGVy"), "{path}");
+    }
+    let map = GroupKind::of("v1", "ConfigMap");
+    assert_eq!(Redaction::default().redact_reported(&map, change("data.a", "\"b\"", "\"c\"")), change("data.a", "\"b\"", "\"c\""));
 }

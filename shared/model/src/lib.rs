@@ -25,4 +25,4 @@ pub use name::{
 };
 pub use reason::{Reason, Severity};
 pub use service_account::{InvalidServiceAccount, ServiceAccount};
-pub use state::{AppState, Drift, DriftKind, FieldChange, ObjectState, Revision};
+pub use state::{AppState, Drift, DriftKind, FieldChange, ObjectState, Revision, TakenOver};

@@ -78,6 +78,19 @@ impl Drift {
     pub const FIELD_LIMIT: usize = 32;
 }
 
+/// Fields that an apply took over from another manager, which had set them otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenOver {
+    /// The object.
+    pub object: ObjectKey,
+    /// Whom they were taken from.
+    pub manager: String,
+    /// Their paths as people write them, at most [`Drift::FIELD_LIMIT`].
+    pub fields: Vec<String>,
+    /// When, by the agent's clock.
+    pub at: Timestamp,
+}
+
 /// One object as an agent sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectState {
@@ -110,6 +123,10 @@ pub struct AppState {
     pub awaiting_approval: Vec<ObjectKey>,
     /// Objects that a withdrawal named and that are gone now.
     pub withdrawn: Vec<ObjectKey>,
+    /// The app's removal is over, hooks included: the index need not name it any more.
+    pub removed: bool,
+    /// What was taken over from other managers, newest first, at most [`AppState::TAKEN_OVER_LIMIT`].
+    pub taken_over: Vec<TakenOver>,
     /// What came of the last request to run the release's tests.
     pub test: Option<AppTest>,
 }
@@ -119,4 +136,6 @@ impl AppState {
     pub const OBJECT_LIMIT: usize = 50;
     /// The most drifts that a report lists for one app.
     pub const DRIFT_LIMIT: usize = 20;
+    /// The most entries on what was taken over that a report lists for one app.
+    pub const TAKEN_OVER_LIMIT: usize = 20;
 }

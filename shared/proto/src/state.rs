@@ -1,7 +1,8 @@
 //! States of apps and objects, both ways.
 
 use shared_model::{
-    AppState, AppTest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TestOutcome, TestResult,
+    AppState, AppTest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TakenOver, TestOutcome,
+    TestResult,
 };
 use shared_session::{OBJECT_NAME_LIMIT, TEXT_LIMIT, VALUE_LIMIT, WAITING_LIMIT};
 
@@ -157,6 +158,25 @@ fn write_drift(drift: &Drift) -> wire::Drift {
     }
 }
 
+fn taken_over(taken: wire::TakenOver) -> Result<TakenOver, WireError> {
+    at_most("taken_over.fields", &taken.fields, Drift::FIELD_LIMIT)?;
+    Ok(TakenOver {
+        object: present("taken_over.object", taken.object)?.try_into()?,
+        manager: text("taken_over.manager", taken.manager, VALUE_LIMIT)?,
+        fields: taken.fields.into_iter().map(|field| text("taken_over.field", field, VALUE_LIMIT)).collect::<Result<_, _>>()?,
+        at: time("taken_over.at", taken.at)?,
+    })
+}
+
+fn write_taken_over(taken: &TakenOver) -> wire::TakenOver {
+    wire::TakenOver {
+        object: Some((&taken.object).into()),
+        manager: taken.manager.clone(),
+        fields: taken.fields.clone(),
+        at: write_time(taken.at),
+    }
+}
+
 fn object(state: wire::ObjectState) -> Result<ObjectState, WireError> {
     Ok(ObjectState {
         health: health(state.health()),
@@ -247,6 +267,7 @@ impl TryFrom<wire::AppState> for AppState {
     fn try_from(state: wire::AppState) -> Result<Self, WireError> {
         at_most("app.unhealthy", &state.unhealthy, Self::OBJECT_LIMIT)?;
         at_most("app.drift", &state.drift, Self::DRIFT_LIMIT)?;
+        at_most("app.taken_over", &state.taken_over, Self::TAKEN_OVER_LIMIT)?;
         Ok(Self {
             wanted: optional_digest("app.wanted", &state.wanted)?,
             applied: optional_digest("app.applied", &state.applied)?,
@@ -258,6 +279,8 @@ impl TryFrom<wire::AppState> for AppState {
             awaiting_approval: keys("app.awaiting_approval", state.awaiting_approval)?,
             withdrawn: keys("app.withdrawn", state.withdrawn)?,
             test: state.test.map(AppTest::try_from).transpose()?,
+            removed: state.removed,
+            taken_over: state.taken_over.into_iter().map(taken_over).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -280,6 +303,8 @@ impl From<&AppState> for wire::AppState {
             awaiting_approval: state.awaiting_approval.iter().map(Into::into).collect(),
             withdrawn: state.withdrawn.iter().map(Into::into).collect(),
             test: state.test.as_ref().map(Into::into),
+            removed: state.removed,
+            taken_over: state.taken_over.iter().map(write_taken_over).collect(),
         }
     }
 }

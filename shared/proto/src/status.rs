@@ -151,8 +151,8 @@ impl From<StatusAck> for wire::StatusAck {
 mod tests {
     use super::*;
     use shared_model::{
-        AppState, AppTest, Digest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TestOutcome,
-        TestResult, Timestamp,
+        AppState, AppTest, Digest, Drift, DriftKind, FieldChange, GroupKind, Health, ObjectKey, ObjectState, Reason, Severity, TakenOver,
+        TestOutcome, TestResult, Timestamp,
     };
     use shared_session::Status;
 
@@ -178,6 +178,8 @@ mod tests {
             drift: vec![Drift { object: object.clone(), kind, fields: vec![field], seen: at, healed: Some(at) }],
             awaiting_approval: vec![cluster_wide.clone()],
             withdrawn: vec![object.clone(), cluster_wide],
+            removed: true,
+            taken_over: vec![TakenOver { object: object.clone(), manager: "helm".into(), fields: vec!["spec.replicas".into()], at }],
             test: Some(full_test(TestOutcome::Failed, object)),
         }
     }

@@ -18,9 +18,11 @@ impl Format {
     /// A release: 5,000 objects of about 400 bytes each are 2 MiB; twice that is room for long names and policies.
     pub const RELEASE: Self = Self { name: "capstan.dev/release", version: 1, limit: 4 << 20 };
     /// An index: 5,000 apps of about 200 bytes, and withdrawals; it travels in one message, which holds 4 MiB with base64 (4/3). Since version 2
-    /// an app may name a service account or be held.
-    pub const INDEX: Self = Self { name: "capstan.dev/index", version: 2, limit: 2 << 20 };
-    /// An index that asks for neither, so that an agent of version 1 understands all of it.
+    /// an app may name a service account or be held, since version 3 its removal may have hooks.
+    pub const INDEX: Self = Self { name: "capstan.dev/index", version: 3, limit: 2 << 20 };
+    /// An index in which no removal has hooks, so that an agent of version 2 understands all of it.
+    pub(crate) const INDEX_V2: Self = Self { version: 2, ..Self::INDEX };
+    /// An index that asks for none of these, so that an agent of version 1 understands all of it.
     pub(crate) const INDEX_V1: Self = Self { version: 1, ..Self::INDEX };
     /// A freshness statement: fixed fields only.
     pub const FRESHNESS: Self = Self { name: "capstan.dev/freshness", version: 1, limit: 4 << 10 };

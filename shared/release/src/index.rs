@@ -66,6 +66,18 @@ impl Hold {
     pub const LONGEST: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3600);
 }
 
+/// The removal of an app whose last release has hooks for that. The index names the release until the agent has reported the removal over, so
+/// that the hooks are at hand wherever the agent starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal {
+    /// The last release.
+    pub release: Digest,
+    /// The index with which the removal began. Another removal of the same release runs its hooks anew.
+    pub since: Generation,
+    /// The app's withdrawals name everything that is to go: none is left out because it is not approved yet, or for want of room.
+    pub complete: bool,
+}
+
 /// One app in an index.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct IndexApp {
@@ -83,9 +95,16 @@ pub struct IndexApp {
     pub test: Option<TestRequest>,
     /// Until when nothing of it is changed.
     pub hold: Option<Hold>,
+    /// The removal whose hooks run, if the app leaves the cluster and has such hooks; none runs where the objects are to stay.
+    pub removal: Option<Removal>,
 }
 
 impl IndexApp {
+    /// The release whose content it needs: the one that runs, or the last one while its hooks of removal run.
+    pub fn content(&self) -> Option<Digest> {
+        self.release.or_else(|| self.removal.map(|removal| removal.release))
+    }
+
     /// The digest that an approval is bound to: the app, and the objects whose deletion it asks for, exactly.
     pub fn withdrawals_digest(&self, app: &AppName) -> Digest {
         let mut text = format!("capstan.dev/withdrawals.v1\n{app}\n");
@@ -130,10 +149,14 @@ impl Index {
     }
 
     /// The oldest format whose readers do what this index asks. One of version 1 would pass over a service account and use its own rights, and
-    /// over a hold and change what is held, so that an index with one of these is not for it.
+    /// over a hold and change what is held, so that an index with one of these is not for it. One of version 2 would delete without running the
+    /// hooks that must succeed first.
     fn format(&self) -> Format {
+        if self.apps.values().any(|app| app.removal.is_some()) {
+            return Format::INDEX;
+        }
         let asks_more = self.apps.values().any(|app| app.service_account.is_some() || app.hold.is_some());
-        if asks_more { Format::INDEX } else { Format::INDEX_V1 }
+        if asks_more { Format::INDEX_V2 } else { Format::INDEX_V1 }
     }
 
     /// Whether both ask for the same, whatever their numbers.
@@ -207,6 +230,16 @@ struct AppFile {
     test: Option<TestFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<HoldFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    removal: Option<RemovalFile>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RemovalFile {
+    release: String,
+    epoch: u64,
+    sequence: u64,
+    complete: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -259,6 +292,12 @@ impl From<&Index> for IndexFile {
                 by: hold.by.clone(),
                 reason: hold.reason.clone(),
                 until: hold.until.to_string(),
+            }),
+            removal: app.removal.as_ref().map(|removal| RemovalFile {
+                release: removal.release.to_string(),
+                epoch: removal.since.epoch.0,
+                sequence: removal.since.sequence.0,
+                complete: removal.complete,
             }),
         };
         Self {
@@ -326,6 +365,13 @@ impl TryFrom<AppFile> for IndexApp {
             }
             Ok(Hold { by: file.by, reason: file.reason, until: file.until.parse().map_err(malformed)? })
         };
+        let removal = |file: RemovalFile| -> Result<Removal, DecodeError> {
+            let since = Generation::new(file.epoch, file.sequence);
+            Ok(Removal { release: file.release.parse().map_err(malformed)?, since, complete: file.complete })
+        };
+        if file.removal.is_some() && file.release.is_some() {
+            return Err(malformed("an app runs a release and is removed at once"));
+        }
         Ok(Self {
             release: file.release.map(|digest| digest.parse().map_err(malformed)).transpose()?,
             withdrawals: file.withdrawals.into_iter().map(Withdrawal::try_from).collect::<Result<_, _>>()?,
@@ -334,6 +380,7 @@ impl TryFrom<AppFile> for IndexApp {
             service_account: file.service_account.map(|account| account.parse().map_err(malformed)).transpose()?,
             test: file.test.map(test).transpose()?,
             hold: file.hold.map(hold).transpose()?,
+            removal: file.removal.map(removal).transpose()?,
         })
     }
 }

@@ -21,11 +21,11 @@ pub use format::{DecodeError, Format};
 pub use freshness::{Freshness, SignedFreshness};
 pub use health::{HealthRule, health_rule};
 pub use ignore::Ignore;
-pub use index::{Approval, Hold, Index, IndexApp, SignedIndex, TestRequest, Withdrawal};
+pub use index::{Approval, Hold, Index, IndexApp, Removal, SignedIndex, TestRequest, Withdrawal};
 pub use object::{OBJECT_LIMIT, ObjectError, decode_object, encode_object};
 pub use release::{
-    Apply, Entry, Existing, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_LENIENCE, FEATURE_TESTS, FEATURE_TRANSACTIONAL, Heal,
-    Hook, HookDelete, Phase, Policy, Prune, Release, SUPPORTED_FEATURES,
+    Apply, Conflicts, Entry, Existing, FEATURE_CONFLICTS, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_LENIENCE, FEATURE_REMOVAL,
+    FEATURE_TESTS, FEATURE_TRANSACTIONAL, Heal, Hook, HookDelete, Phase, Policy, Prune, Release, SUPPORTED_FEATURES,
 };
 pub use root::{Root, RootError, SignedRoot};
 pub use seal::{AppKey, DataKey, SealError};

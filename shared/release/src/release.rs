@@ -29,9 +29,23 @@ pub const FEATURE_IGNORE: &str = "ignore-expressions";
 /// The feature of releases that say themselves how objects of some kinds are.
 pub const FEATURE_HEALTH: &str = "health-expressions";
 
+/// The feature of releases with hooks that run when their app is removed.
+pub const FEATURE_REMOVAL: &str = "removal-hooks";
+
+/// The feature of releases that leave fields to other managers where these hold them with other values.
+pub const FEATURE_CONFLICTS: &str = "conflicts";
+
 /// The features that this build's agent understands beyond the format itself. A release that needs another is refused by name.
-pub const SUPPORTED_FEATURES: &[&str] =
-    &[FEATURE_HOOKS, FEATURE_TRANSACTIONAL, FEATURE_LENIENCE, FEATURE_TESTS, FEATURE_IGNORE, FEATURE_HEALTH];
+pub const SUPPORTED_FEATURES: &[&str] = &[
+    FEATURE_HOOKS,
+    FEATURE_TRANSACTIONAL,
+    FEATURE_LENIENCE,
+    FEATURE_TESTS,
+    FEATURE_IGNORE,
+    FEATURE_HEALTH,
+    FEATURE_REMOVAL,
+    FEATURE_CONFLICTS,
+];
 
 /// When in a rollout an object is applied (Argo CD's phases).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -47,12 +61,26 @@ pub enum Phase {
     SyncFail,
     /// In no rollout: when somebody asks for the tests of the release that runs (Helm's `test`).
     Test,
+    /// In no rollout: when the app is removed, before anything of it is deleted (Argo CD's `PreDelete`, Helm's `pre-delete`).
+    PreDelete,
+    /// In no rollout: when the app is removed, after all of it is gone (Argo CD's `PostDelete`, Helm's `post-delete`).
+    PostDelete,
 }
 
 impl Phase {
     /// Whether its hooks belong to a rollout that goes well.
     pub const fn is_of_good_rollout(self) -> bool {
         matches!(self, Self::PreSync | Self::Sync | Self::PostSync)
+    }
+
+    /// Whether it is part of a rollout, be it a failed one.
+    pub const fn is_of_rollout(self) -> bool {
+        self.is_of_good_rollout() || matches!(self, Self::SyncFail)
+    }
+
+    /// Whether it is part of an app's removal.
+    pub const fn is_of_removal(self) -> bool {
+        matches!(self, Self::PreDelete | Self::PostDelete)
     }
 }
 
@@ -124,6 +152,16 @@ pub enum Existing {
     Ignore,
 }
 
+/// What happens when another manager holds a field that is to have another value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Conflicts {
+    /// The field is taken over, and the report names whom it was taken from.
+    #[default]
+    Force,
+    /// The object is left as it is, and the report names managers and fields.
+    Report,
+}
+
 /// How one object is treated, resolved from app, object annotations and defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
@@ -137,6 +175,8 @@ pub struct Policy {
     pub recreate: bool,
     /// Its health says nothing about the app's (Argo CD's `ignore-healthcheck`). Later waves wait for it all the same.
     pub ignore_health: bool,
+    /// Fields that others hold.
+    pub conflicts: Conflicts,
     /// Fields that are neither compared nor written once the object exists.
     pub ignore: BTreeSet<Ignore>,
 }
@@ -184,9 +224,19 @@ impl Entry {
         !(self.policy.existing == Existing::IfNotPresent && self.policy.prune == Prune::Never)
     }
 
-    /// Whether it runs in no rollout, and only as a test.
-    pub fn is_only_test(&self) -> bool {
-        self.hook.as_ref().is_some_and(|hook| hook.phases.iter().all(|phase| *phase == Phase::Test))
+    /// Whether a rollout has anything to do with it: it does not with hooks that are only tests or only for the app's removal.
+    pub fn is_of_rollout(&self) -> bool {
+        self.hook.as_ref().is_none_or(|hook| hook.phases.iter().any(|phase| phase.is_of_rollout()))
+    }
+
+    /// Whether it is there only while the app is removed, so that the app never has it before.
+    pub fn is_only_of_removal(&self) -> bool {
+        self.hook.as_ref().is_some_and(|hook| hook.phases.iter().all(|phase| phase.is_of_removal()))
+    }
+
+    /// Whether it is a hook of the app's removal, perhaps beside other occasions.
+    pub fn is_of_removal(&self) -> bool {
+        self.hook.as_ref().is_some_and(|hook| hook.phases.iter().any(|phase| phase.is_of_removal()))
     }
 
     /// Whether it is one of the release's tests.
@@ -212,6 +262,8 @@ impl Release {
             (lenience, FEATURE_LENIENCE),
             (entries.values().any(Entry::is_test), FEATURE_TESTS),
             (ignores, FEATURE_IGNORE),
+            (entries.values().any(Entry::is_of_removal), FEATURE_REMOVAL),
+            (entries.values().any(|entry| entry.policy.conflicts != Conflicts::default()), FEATURE_CONFLICTS),
         ];
         let requires = features.into_iter().filter(|(needed, _)| *needed).map(|(_, feature)| feature.to_owned()).collect();
         Self { app, requires, apply: Apply::default(), health: Vec::new(), entries }
@@ -240,6 +292,11 @@ impl Release {
         self.entries.values().filter(|entry| entry.is_test())
     }
 
+    /// The hooks of the app's removal, by object.
+    pub fn removal_hooks(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().filter(|entry| entry.is_of_removal())
+    }
+
     /// The digest and the bytes that are stored and sent.
     pub fn encode(&self) -> (Digest, Vec<u8>) {
         let bytes = Format::RELEASE.encode(&ReleaseFile::from(self));
@@ -248,12 +305,27 @@ impl Release {
 
     /// Reads a release; one that needs a feature not in `supported` is refused by name.
     pub fn decode(bytes: &[u8], supported: &[&str]) -> Result<Self, DecodeError> {
-        let file: ReleaseFile = Format::RELEASE.decode(bytes)?;
-        if let Some(feature) = file.requires.iter().find(|feature| !supported.contains(&feature.as_str())) {
-            return Err(DecodeError::UnknownFeature { feature: feature.clone() });
+        let unknown = |requires: &BTreeSet<String>| requires.iter().find(|feature| !supported.contains(&feature.as_str())).cloned();
+        let file: ReleaseFile = match Format::RELEASE.decode(bytes) {
+            // It may be unreadable for what it requires: a word that is new.
+            Err(error) => {
+                let requires = Format::RELEASE.decode::<RequiresFile>(bytes).ok().and_then(|file| unknown(&file.requires));
+                return Err(requires.map_or(error, |feature| DecodeError::UnknownFeature { feature }));
+            }
+            Ok(file) => file,
+        };
+        if let Some(feature) = unknown(&file.requires) {
+            return Err(DecodeError::UnknownFeature { feature });
         }
         file.try_into()
     }
+}
+
+/// As much of a release as any version of it has.
+#[derive(Deserialize)]
+struct RequiresFile {
+    #[serde(default)]
+    requires: BTreeSet<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -335,6 +407,8 @@ struct EntryFile {
     recreate: bool,
     #[serde(default, rename = "ignoreHealth", skip_serializing_if = "is_default")]
     ignore_health: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    conflicts: Conflicts,
     /// JSON pointers.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     ignore: BTreeSet<String>,
@@ -382,6 +456,7 @@ impl From<&Release> for ReleaseFile {
                 existing: entry.policy.existing,
                 recreate: entry.policy.recreate,
                 ignore_health: entry.policy.ignore_health,
+                conflicts: entry.policy.conflicts,
                 ignore,
                 ignore_paths,
                 ignore_managers,
@@ -428,6 +503,7 @@ impl TryFrom<ReleaseFile> for Release {
                     existing: object.existing,
                     recreate: object.recreate,
                     ignore_health: object.ignore_health,
+                    conflicts: object.conflicts,
                     ignore,
                 },
             };

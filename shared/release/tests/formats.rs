@@ -6,9 +6,10 @@ use serde_json::json;
 use shared_manifest::Object;
 use shared_model::{AppName, Digest, Epoch, Generation, GroupKind, ObjectKey, Timestamp};
 use shared_release::{
-    Approval, DataKey, DecodeError, Entry, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_TESTS, Freshness, HealthRule, Hook,
-    HookDelete, Index, IndexApp, ObjectError, Phase, Policy, Prune, Release, Root, RootError, SUPPORTED_FEATURES, SealError,
-    SignedFreshness, SignedIndex, SignedRoot, SigningKey, TestRequest, VerifyError, Withdrawal, decode_object, encode_object, health_rule,
+    Approval, Conflicts, DataKey, DecodeError, Entry, FEATURE_CONFLICTS, FEATURE_HEALTH, FEATURE_HOOKS, FEATURE_IGNORE, FEATURE_REMOVAL,
+    FEATURE_TESTS, Freshness, HealthRule, Hook, HookDelete, Index, IndexApp, ObjectError, Phase, Policy, Prune, Release, Removal, Root,
+    RootError, SUPPORTED_FEATURES, SealError, SignedFreshness, SignedIndex, SignedRoot, SigningKey, TestRequest, VerifyError, Withdrawal,
+    decode_object, encode_object, health_rule,
 };
 
 fn app(name: &str) -> AppName {
@@ -164,8 +165,46 @@ fn an_index_with_a_service_account_is_not_for_readers_who_would_use_their_own_ri
     let downgraded = written.replace("index.v2+json", "index.v1+json");
     let refused = SignedIndex::from_bytes(downgraded.as_bytes()).expect("readable").verify(&[key.public()]);
     assert!(matches!(refused, Err(VerifyError::BadSignature { .. })), "its version is part of what is signed");
-    let newer = SignedIndex::from_bytes(written.replace("index.v2+json", "index.v3+json").as_bytes());
-    assert_eq!(newer, Err(DecodeError::Newer { format: "capstan.dev/index", version: 3, supported: 2 }));
+    let newer = SignedIndex::from_bytes(written.replace("index.v2+json", "index.v4+json").as_bytes());
+    assert_eq!(newer, Err(DecodeError::Newer { format: "capstan.dev/index", version: 4, supported: 3 }));
+}
+
+#[test]
+fn an_index_with_a_removal_is_not_for_readers_who_would_delete_without_its_hooks() {
+    let key = SigningKey::from_seed([1; 32]);
+    let mut index = index();
+    let gone = index.apps.get_mut(&app("gone")).expect("there");
+    gone.removal = Some(Removal { release: Digest::of(b"last"), since: Generation::new(2, 7), complete: true });
+    let written = String::from_utf8(index.sign(&key).to_bytes()).expect("JSON");
+    assert!(written.contains("index.v3+json"), "{written}");
+    assert_eq!(SignedIndex::from_bytes(written.as_bytes()).expect("readable").verify(&[key.public()]), Ok(index.clone()));
+    index.apps.get_mut(&app("gone")).expect("there").release = Some(Digest::of(b"r"));
+    let refused = index.sign(&key).read_own();
+    assert!(matches!(refused, Err(DecodeError::Malformed { .. })), "what runs is not removed: {refused:?}");
+}
+
+#[test]
+fn hooks_of_a_removal_and_conflicts_survive_the_way_and_old_agents_refuse_them_by_name() {
+    let phases = BTreeSet::from([Phase::PreDelete, Phase::PostDelete]);
+    let hook = Hook { phases, delete: BTreeSet::from([HookDelete::HookSucceeded]) };
+    let mut polite = entry("polite");
+    polite.policy.conflicts = Conflicts::Report;
+    let farewell = Entry { hook: Some(hook), phase: Phase::PreDelete, ..entry("farewell") };
+    assert!(farewell.is_only_of_removal() && !farewell.is_of_rollout() && polite.is_of_rollout());
+    let release = Release::new(app("web"), [farewell, polite]);
+    let (_, bytes) = release.encode();
+    assert_eq!(Release::decode(&bytes, SUPPORTED_FEATURES), Ok(release.clone()));
+    assert_eq!(release.removal_hooks().map(|entry| entry.object.name.as_str()).collect::<Vec<_>>(), ["farewell"]);
+    for feature in [FEATURE_REMOVAL, FEATURE_CONFLICTS] {
+        let older: Vec<&str> = SUPPORTED_FEATURES.iter().copied().filter(|known| *known != feature).collect();
+        let refused = Release::decode(&bytes, &older).expect_err("it is not understood");
+        assert_eq!(refused, DecodeError::UnknownFeature { feature: feature.to_owned() });
+    }
+    let newer =
+        String::from_utf8(bytes).expect("JSON").replace("\"PostDelete\"", "\"PostPone\"").replace("\"conflicts\"]", "\"patience\"]");
+    let newer = newer.replacen("\"requires\":[", "\"requires\":[\"patience\",", 1);
+    let refused = Release::decode(newer.as_bytes(), SUPPORTED_FEATURES).expect_err("a word that is not known");
+    assert_eq!(refused, DecodeError::UnknownFeature { feature: "patience".to_owned() }, "and it is said by name what for");
 }
 
 #[test]

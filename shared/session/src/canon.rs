@@ -101,5 +101,18 @@ impl Canon {
         self.list(&state.awaiting_approval, Self::key);
         self.list(&state.withdrawn, Self::key);
         self.option(state.test.as_ref(), Self::test);
+        // Nothing stands for nothing, so that a report without these has the same digest on a side that does not know them.
+        if state.removed {
+            self.text("removed");
+        }
+        if !state.taken_over.is_empty() {
+            self.text("taken over");
+            self.list(&state.taken_over, |canon, taken| {
+                canon.key(&taken.object);
+                canon.text(&taken.manager);
+                canon.list(&taken.fields, |canon, field| canon.text(field));
+                canon.time(&taken.at);
+            });
+        }
     }
 }

@@ -187,6 +187,13 @@ fn cut_app(mut state: AppState) -> AppState {
         drift.fields.truncate(Drift::FIELD_LIMIT);
         drift.fields.iter_mut().for_each(cut_field);
     }
+    state.taken_over.retain(|taken| names_fit(&taken.object));
+    state.taken_over.truncate(AppState::TAKEN_OVER_LIMIT);
+    for taken in &mut state.taken_over {
+        cut(&mut taken.manager, VALUE_LIMIT);
+        taken.fields.truncate(Drift::FIELD_LIMIT);
+        taken.fields.iter_mut().for_each(|field| cut(field, VALUE_LIMIT));
+    }
     for keys in [&mut state.awaiting_approval, &mut state.withdrawn] {
         keys.retain(names_fit);
         keys.truncate(WAITING_LIMIT);
@@ -246,6 +253,8 @@ mod tests {
             drift: vec![],
             awaiting_approval: vec![],
             withdrawn: vec![],
+            removed: false,
+            taken_over: vec![],
             test: None,
         }
     }

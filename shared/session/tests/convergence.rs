@@ -118,6 +118,8 @@ fn app_state(objects: u32) -> AppState {
         drift: vec![],
         awaiting_approval: vec![],
         withdrawn: vec![],
+        removed: false,
+        taken_over: vec![],
         test: None,
     }
 }

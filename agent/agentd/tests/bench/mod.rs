@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agent_agentd::{FaultPoints, Guardrail, Intake, Running, Seat, Status, start_watched};
+use agent_agentd::{FaultPoints, Guardrail, Intake, Leaving, LeavingSeat, Parted, Running, Seat, Status, leave, start_watched};
 use agent_cluster::{Cluster, ClusterConfig};
 use anyhow::{Context as _, bail};
 use e2e_cluster::ControlPlane;
@@ -25,6 +25,27 @@ pub(crate) fn manifest(yaml: &str) -> Value {
 
 pub(crate) fn config_map(namespace: &str, name: &str, value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace}, "data": {"value": value}})
+}
+
+/// Asks again until the answer is good. Who cannot answer has said something, too.
+pub(crate) async fn until<F: Future<Output = anyhow::Result<String>>>(
+    what: &str,
+    ask: impl Fn() -> F,
+    good: impl Fn(&str) -> bool,
+) -> anyhow::Result<()> {
+    let mut last = String::new();
+    let waiting = async {
+        loop {
+            last = ask().await.unwrap_or_else(|error| error.to_string());
+            if good(&last) {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+        bail!("{what} still says {last:?}");
+    }
+    Ok(())
 }
 
 pub(crate) struct Bench<'a> {
@@ -87,6 +108,16 @@ impl<'a> Bench<'a> {
         TestAgent::sit(seat, FaultPoints::default(), self.sequence.clone()).await
     }
 
+    /// Lets go of `apps`, or of everything; only tells what would happen if it is not meant.
+    pub(crate) async fn leave(&self, apps: &[&str], is_meant: bool) -> anyhow::Result<Vec<Parted>> {
+        let kubeconfig = self.plane.kubeconfig_for(&self.user, &["system:masters"])?;
+        let cluster = Cluster::connect(&ClusterConfig { kubeconfig: Some(kubeconfig) }).await?;
+        let instance = format!("leave-{}", self.sequence.fetch_add(1, Ordering::Relaxed));
+        let seat = LeavingSeat { cluster: &cluster, ledger: &self.ledger(), namespace: &self.agent_namespace, instance };
+        let apps = apps.iter().map(|app| app.parse()).collect::<Result<_, _>>()?;
+        leave(&seat, &Leaving { apps, is_meant }, &Clock::new(Timestamp::now)).await
+    }
+
     /// The directory of the ledger.
     pub(crate) fn ledger(&self) -> PathBuf {
         self.disk.path().join("ledger")
@@ -123,29 +154,21 @@ impl<'a> Bench<'a> {
     }
 
     pub(crate) async fn wait_until(&self, args: &[&str], good: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-        let mut last = String::new();
-        let waiting = async {
-            loop {
-                last = self.kubectl(args).await.unwrap_or_else(|error| error.to_string());
-                if good(&last) {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-            bail!("kubectl {args:?} still says {last:?}");
-        }
-        Ok(())
+        until(&format!("kubectl {args:?}"), || self.kubectl(args), good).await
     }
 
-    /// Plays the kubelet: the pod of a Job comes to its end.
+    /// Plays the kubelet: the pod of a Job comes to its end. It is that of this very Job and runs, as what is said of a pod before its node has
+    /// taken it on would be written over.
     pub(crate) async fn end_job(&self, name: &str, phase: &str) -> anyhow::Result<()> {
-        let selector = format!("job-name={name}");
-        let pods = ["get", "pods", "-l", &selector, "-o", "jsonpath={.items[0].metadata.name}"];
-        self.wait_until(&pods, |pod| !pod.is_empty() && !pod.contains(' ')).await?;
-        let pod = self.kubectl(&pods).await?;
+        let uid = self.kubectl(&["get", "job", name, "-o", "jsonpath={.metadata.uid}"]).await?;
+        let selector = format!("batch.kubernetes.io/controller-uid={uid}");
+        let pods = ["get", "pods", "-l", &selector, "-o", "jsonpath={.items[*].status.phase} {.items[*].metadata.name}"];
+        let is_one = |found: &str| found.strip_prefix("Running ").is_some_and(|pod| !pod.is_empty() && !pod.contains(' '));
+        self.wait_until(&pods, is_one).await?;
+        let found = self.kubectl(&pods).await?;
+        let pod = found.trim_start_matches("Running ");
         let status = json!({"status": {"phase": phase}}).to_string();
-        self.kubectl(&["patch", "pod", &pod, "--subresource=status", "--type=merge", "-p", &status]).await.map(|_| ())
+        self.kubectl(&["patch", "pod", pod, "--subresource=status", "--type=merge", "-p", &status]).await.map(|_| ())
     }
 
     /// The agent's writes so far, without those to its own namespace.
@@ -264,14 +287,14 @@ impl TestAgent {
     }
 
     pub(crate) async fn wait(&self, good: impl Fn(&BTreeMap<String, AppState>) -> bool) -> anyhow::Result<BTreeMap<String, AppState>> {
-        let by_name = |status: &Status| status.apps.iter().map(|(name, state)| (name.to_string(), state.clone())).collect();
+        let by_name = |status: &Status| status.apps.iter().map(|(name, state)| (name.to_string(), AppState::clone(state))).collect();
         let status = self.wait_status(|status| !status.apps.is_empty() && good(&by_name(status))).await?;
         Ok(by_name(&status))
     }
 
     /// How the apps stand now.
     pub(crate) fn states(&self) -> BTreeMap<String, AppState> {
-        self.running.status.borrow().apps.iter().map(|(name, state)| (name.to_string(), state.clone())).collect()
+        self.running.status.borrow().apps.iter().map(|(name, state)| (name.to_string(), AppState::clone(state))).collect()
     }
 
     pub(crate) async fn wait_status(&self, good: impl Fn(&Status) -> bool) -> anyhow::Result<Status> {

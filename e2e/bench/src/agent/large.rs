@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
+use kube::Client;
+use serde_json::Value;
+
 use super::Bench;
 use super::processes::{Agent, Memory};
 use super::requests::{LEASE, Requests};
@@ -17,9 +21,11 @@ const IDLE: Duration = Duration::from_secs(10);
 /// How long after the last apply memory counts as steady.
 const STEADY: Duration = Duration::from_secs(30);
 
+/// The pause between two looks at what the controllers do.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Table>> {
-    let count = if bench.quick { 2_000 } else { 10_000 };
-    let minutes = if bench.quick { 1 } else { 10 };
+    let (count, minutes) = (bench.objects, bench.minutes);
     let mut stage = Stage::set(bench).await?;
     let mut agent = stage.agent().await?;
     tokio::time::sleep(IDLE).await;
@@ -33,6 +39,7 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let cold = stage.used_in_the_end(&agent, &look).await?;
     tokio::time::sleep(STEADY).await;
     let steady = agent.memory()?;
+    come_to_rest(&stage.client).await?;
     let quiet = watch_quiet(&stage, &agent, minutes).await?;
     let later = agent.memory()?;
     let (mut agent, restart, after_restart) = stage.restart(agent, index).await?;
@@ -44,6 +51,28 @@ pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Table>> {
         memory_table(count, [idle, steady, later, restarted], (took, &cold)),
         restart_table(count, restart, &after_restart),
     ])
+}
+
+/// Waits until the controllers have said something about every Deployment: at their own pace they take longer than the agent, and each word of
+/// theirs is an event.
+async fn come_to_rest(client: &Client) -> anyhow::Result<()> {
+    let given_up = Instant::now() + PATIENCE;
+    loop {
+        let list: Value = client.request(http::Request::get("/apis/apps/v1/namespaces/large/deployments").body(Vec::new())?).await?;
+        let deployments = list.get("items").and_then(Value::as_array).context("a list has items")?;
+        let is_done = |deployment: &Value| {
+            let generation = deployment.pointer("/metadata/generation");
+            generation.is_some()
+                && generation == deployment.pointer("/status/observedGeneration")
+                && deployment.pointer("/status/conditions").is_some()
+        };
+        if deployments.iter().all(is_done) {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < given_up, "the controllers did not come to rest");
+        drop(list);
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn watch_quiet(stage: &Stage, agent: &Agent, minutes: u32) -> anyhow::Result<Used> {

@@ -46,6 +46,12 @@ pub struct Options {
     /// A tenth of the apps, a fifth of the objects, one quiet minute.
     #[arg(long)]
     quick: bool,
+    /// So many objects of 2 KB instead of 10,000 (with --quick: 2,000), to look at one thing soon. The goals are those of 10,000.
+    #[arg(long, value_name = "COUNT")]
+    objects: Option<usize>,
+    /// So many quiet minutes instead of ten (with --quick: one).
+    #[arg(long, value_name = "MINUTES")]
+    quiet: Option<u32>,
     /// Only these parts.
     #[arg(long = "part", value_enum)]
     parts: Vec<Part>,
@@ -57,6 +63,10 @@ pub struct Options {
 /// What each part needs.
 struct Bench {
     quick: bool,
+    /// Objects of the large workload.
+    objects: usize,
+    /// Quiet minutes with it.
+    minutes: u32,
     agent: PathBuf,
 }
 
@@ -69,7 +79,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         Some(path) => path.canonicalize()?,
         None => processes::beside_this_program("capstan-agent")?,
     };
-    let bench = Bench { quick: options.quick, agent };
+    let (objects, minutes) = if options.quick { (2_000, 1) } else { (10_000, 10) };
+    let bench =
+        Bench { quick: options.quick, objects: options.objects.unwrap_or(objects), minutes: options.quiet.unwrap_or(minutes), agent };
     println!("{}", setting());
     tokio::runtime::Runtime::new()?.block_on(async {
         let parts: &[Part] = if options.parts.is_empty() { &PARTS } else { &options.parts };

@@ -33,7 +33,7 @@ const OURS: [&str; 12] = [
 ];
 
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Table> {
-    let count = if bench.quick { 2_000 } else { 10_000 };
+    let count = bench.objects;
     let mut stage = Stage::set(bench).await?;
     // The ledger is filled and all is applied before the profile begins: what is profiled is an agent that starts with all of it.
     let agent = stage.agent().await?;
@@ -57,7 +57,7 @@ async fn record(stage: &Stage, agent: super::processes::Agent, index: shared_mod
     let stacks = stage.launch.directory.join("stacks");
     let mut table = Table::new(
         &format!("Where the bytes are: the heap of an agent that was restarted with {count} objects of 2 KB"),
-        &["place", "at the peak", "at the end"],
+        &["place", "at the peak", "bytes for each object", "at the end"],
     );
     let at_peak = places(&collapse(&record_file(&record)?, &stacks, "peak").await?);
     let at_end = places(&collapse(&record_file(&record)?, &stacks, "leaked").await?);
@@ -65,12 +65,14 @@ async fn record(stage: &Stage, agent: super::processes::Agent, index: shared_mod
         at_peak.iter().map(|(place, bytes)| (place, *bytes, at_end.get(place).copied().unwrap_or(0))).collect();
     all.extend(at_end.iter().filter(|(place, _)| !at_peak.contains_key(*place)).map(|(place, bytes)| (place, 0, *bytes)));
     all.sort_by_key(|(_, peak, end)| std::cmp::Reverse(*peak.max(end)));
+    let per_object = |bytes: u64| bytes.checked_div(count as u64).unwrap_or_default().to_string();
     for (place, peak, end) in all.iter().take(PLACES) {
-        table.row([(*place).clone(), mebibytes(*peak), mebibytes(*end)]);
+        table.row([(*place).clone(), mebibytes(*peak), per_object(*peak), mebibytes(*end)]);
     }
-    let sum = |of: fn(&(&String, u64, u64)) -> u64, from: usize| mebibytes(all.iter().skip(from).map(of).sum());
-    table.row(["all others".to_owned(), sum(|row| row.1, PLACES), sum(|row| row.2, PLACES)]);
-    table.row(["the whole heap".to_owned(), sum(|row| row.1, 0), sum(|row| row.2, 0)]);
+    let sum = |from: usize| all.iter().skip(from).fold((0, 0), |(peak, end), row| (peak + row.1, end + row.2));
+    for (what, (peak, end)) in [("all others", sum(PLACES)), ("the whole heap", sum(0))] {
+        table.row([what.to_owned(), mebibytes(peak), per_object(peak), mebibytes(end)]);
+    }
     Ok(table)
 }
 

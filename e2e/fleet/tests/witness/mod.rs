@@ -35,7 +35,8 @@ pub(crate) struct Published {
 pub(crate) struct Witness {
     app: AppName,
     cluster: String,
-    audit: Vec<Vec<u8>>,
+    /// The records of the audit log by their names.
+    audit: BTreeMap<String, Vec<u8>>,
     published: BTreeMap<Generation, Published>,
     /// The digest of each index by its number.
     numbers: BTreeMap<Generation, String>,
@@ -49,7 +50,7 @@ impl Witness {
         Ok(Self {
             app: app.parse()?,
             cluster: cluster.to_owned(),
-            audit: Vec::new(),
+            audit: BTreeMap::new(),
             published: BTreeMap::new(),
             numbers: BTreeMap::new(),
             indexes: BTreeMap::new(),
@@ -77,15 +78,21 @@ impl Witness {
 
     /// The audit log: time, action and message of each record.
     async fn look_at_audit(&mut self, store: &SledStore) -> anyhow::Result<Vec<(Timestamp, String, String)>> {
-        let now: Vec<Vec<u8>> = tree(store, "audit").await?.into_iter().map(|(_, entry)| entry.value.to_vec()).collect();
-        ensure!(now.starts_with(&self.audit), "the audit log lost or changed one of {} records; it has {}", self.audit.len(), now.len());
+        let records = tree(store, "audit").await?;
+        let now: BTreeMap<String, Vec<u8>> =
+            records.into_iter().map(|(key, entry)| (key.name().to_owned(), entry.value.to_vec())).collect();
+        let lost = self.audit.iter().find(|(name, record)| now.get(*name) != Some(record));
+        ensure!(lost.is_none(), "the audit log lost or changed one of {} records: {lost:?}", self.audit.len());
         self.audit = now;
-        let mut previous = Value::Null;
+        // Each book is a chain of its own.
+        let mut previous: BTreeMap<&str, Value> = BTreeMap::new();
         let mut said = Vec::with_capacity(self.audit.len());
-        for record in &self.audit {
+        for (name, record) in &self.audit {
+            let book = name.rsplit_once('/').map_or("", |(book, _)| book);
+            let previous = previous.entry(book).or_default();
             let body = &serde_json::from_slice::<Value>(record)?["body"];
-            ensure!(body["previous"] == previous, "the audit log's chain is broken at {body}");
-            previous = Digest::of(record).to_string().into();
+            ensure!(body["previous"] == *previous, "the audit log's chain is broken at {name}: {body}");
+            *previous = Digest::of(record).to_string().into();
             let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
             said.push((text("at").parse()?, text("action"), text("message")));
         }

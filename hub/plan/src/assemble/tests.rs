@@ -51,9 +51,11 @@ fn assembled(app: &App, objects: &[&str]) -> Result<Assembled, Vec<AssembleError
 /// `ConfigMap web/a wave 0 Allowed Correct Override recreate ignore=/data`, one line for each entry.
 fn table(assembled: &Assembled) -> Vec<String> {
     let line = |entry: &Entry| {
-        let Policy { prune, heal, existing, recreate, ignore_health, ignore } = &entry.policy;
+        let Policy { prune, heal, existing, recreate, ignore_health, conflicts, ignore } = &entry.policy;
         let recreate =
-            [(*recreate, " recreate"), (*ignore_health, " whatever its health")].map(|(is, word)| if is { word } else { "" }).concat();
+            [(*recreate, " recreate"), (*ignore_health, " whatever its health"), (*conflicts == Conflicts::Report, " reports conflicts")]
+                .map(|(is, word)| if is { word } else { "" })
+                .concat();
         let ignore: String = ignore.iter().map(|pointer| format!(" ignore={pointer}")).collect();
         format!("{} {} {} {prune:?} {heal:?} {existing:?}{recreate}{ignore}", entry.object, entry.version, entry.wave)
     };
@@ -200,7 +202,7 @@ fn hooks_run_in_their_phases_and_what_lives_with_them_comes_no_later() {
     let objects = [
         parse("v1 Namespace web"),
         parse("batch/v1 Job web/migrate helm.sh/hook=pre-install,pre-upgrade;helm.sh/hook-weight=-5"),
-        parse("v1 ConfigMap web/notice helm.sh/hook=post-install,pre-delete;helm.sh/hook-delete-policy=hook-succeeded"),
+        parse("v1 ConfigMap web/notice helm.sh/hook=post-install,pre-rollback;helm.sh/hook-delete-policy=hook-succeeded"),
         unnamed,
     ];
     let assembled = assemble(&app("prune: true"), Some("web"), &objects, &key()).expect("assembles");
@@ -216,7 +218,7 @@ fn hooks_run_in_their_phases_and_what_lives_with_them_comes_no_later() {
         assert!(told.iter().any(|line| line == expected), "{expected} is not in {told:?}");
     }
     let reasons: Vec<String> = assembled.left_out.iter().map(|left| Reason::from(left).to_string()).collect();
-    assert_eq!(reasons, ["HookRunsInPart: ConfigMap web/notice is also a hook for pre-delete, which is never run"]);
+    assert_eq!(reasons, ["HookRunsInPart: ConfigMap web/notice is also a hook for pre-rollback, which is never run"]);
 }
 
 #[test]

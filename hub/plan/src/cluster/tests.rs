@@ -3,9 +3,11 @@
 
 use proptest::prelude::*;
 use shared_model::{GroupKind, Severity, Timestamp};
-use shared_release::{Entry, Existing, Phase, Policy, TestRequest};
+use shared_release::{Entry, Existing, Hook, Phase, Policy, TestRequest};
 
 use super::*;
+use crate::again::LastPlan;
+use crate::claims;
 
 /// The hub and the agent of one cluster.
 struct World {
@@ -24,6 +26,8 @@ struct World {
     agent: Agent,
     ever: BTreeMap<AppName, BTreeSet<ObjectKey>>,
     approved: BTreeSet<(AppName, ObjectKey)>,
+    /// A hub that plans again only what has changed; it must come to the same.
+    last: LastPlan,
 }
 
 /// What an agent owns, and what exists in its cluster.
@@ -37,9 +41,10 @@ fn app(name: &str) -> AppName {
     name.parse().expect("an app's name")
 }
 
-/// `a` is a ConfigMap, `ns:a` a Namespace; `a?` must be confirmed, `a!` is never pruned, `a~` is only created where it is missing.
+/// `a` is a ConfigMap, `ns:a` a Namespace; `a?` must be confirmed, `a!` is never pruned, `a~` is only created where it is missing,
+/// `a^` is a hook of the app's removal.
 fn entry(text: &str) -> Entry {
-    let name = text.trim_end_matches(['?', '!', '~']);
+    let name = text.trim_end_matches(['?', '!', '~', '^']);
     let object = match name.strip_prefix("ns:") {
         Some(name) => ObjectKey::new(GroupKind::new("", "Namespace"), None, name),
         None => ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("x"), name),
@@ -52,7 +57,9 @@ fn entry(text: &str) -> Entry {
     };
     let policy = Policy { prune, existing, ..Policy::default() };
     let digest = Digest::of(text.as_bytes());
-    Entry { object, version: "v1".into(), digest, sealed: None, phase: Phase::Sync, wave: 0, hook: None, policy }
+    let hook = text.ends_with('^').then(|| Hook { phases: BTreeSet::from([Phase::PreDelete]), delete: BTreeSet::new() });
+    let phase = if hook.is_some() { Phase::PreDelete } else { Phase::Sync };
+    Entry { object, version: "v1".into(), digest, sealed: None, phase, wave: 0, hook, policy }
 }
 
 fn short(object: &ObjectKey) -> String {
@@ -81,6 +88,7 @@ impl World {
             agent: Agent::default(),
             ever: BTreeMap::new(),
             approved: BTreeSet::new(),
+            last: LastPlan::default(),
         }
     }
 
@@ -139,6 +147,8 @@ impl World {
     /// Plans, checks what must hold of each plan, and keeps what it says.
     fn plan(&mut self) -> ClusterPlan {
         let plan = plan_cluster(&self.input());
+        let mut last = std::mem::take(&mut self.last);
+        assert_eq!(*last.plan(&self.input()), plan, "planned again as if nothing had been planned before");
         self.check(&plan);
         for (name, entry) in &plan.index.apps {
             let had = self.ever.entry(name.clone()).or_default();
@@ -150,6 +160,9 @@ impl World {
         self.void = plan.void.clone();
         self.approvals.retain(|approval| !plan.used.contains(approval) && !plan.void.iter().any(|void| void.approval == *approval));
         let again = plan_cluster(&self.input());
+        assert_eq!(*last.plan(&self.input()), again, "planned again with what was just told");
+        assert!(Arc::ptr_eq(&last.plan(&self.input()), &last.plan(&self.input())), "what is the same is not planned again");
+        self.last = last;
         assert_eq!((again.changed, &again.index, &again.memory), (false, &plan.index, &plan.memory), "a plan made again changes nothing");
         plan
     }
@@ -208,7 +221,7 @@ impl World {
         let named: BTreeSet<ObjectKey> =
             index.apps.values().filter_map(releases).flat_map(|r| r.entries.keys().cloned().collect::<Vec<_>>()).collect();
         for (name, entry) in &index.apps {
-            for wanted in releases(entry).iter().flat_map(|release| release.entries.values()) {
+            for wanted in releases(entry).iter().flat_map(|release| release.entries.values()).filter(|entry| entry.is_of_rollout()) {
                 let object = &wanted.object;
                 if !claims_object(&Release::new(name.clone(), [wanted.clone()]), object) {
                     self.agent.exists.insert(object.clone());
@@ -246,8 +259,10 @@ impl World {
                     self.agent.exists.remove(object);
                 }
             }
-            let objects = entry.withdrawals.iter().map(|w| &w.object).filter(|object| !owned.contains(*object)).cloned().collect();
-            self.gone.insert(name.clone(), Gone { as_of: index.generation, objects });
+            let objects: BTreeSet<ObjectKey> =
+                entry.withdrawals.iter().map(|w| &w.object).filter(|object| !owned.contains(*object)).cloned().collect();
+            let removed = entry.removal.is_some_and(|removal| removal.complete) && objects.len() == entry.withdrawals.len();
+            self.gone.insert(name.clone(), Gone { as_of: index.generation, objects, removed });
         }
     }
 
@@ -269,6 +284,7 @@ impl World {
                 if entry.is_approved(name) {
                     word.push('+');
                 }
+                entry.removal.iter().for_each(|removal| word.push_str(if removal.complete { "^" } else { "^..." }));
                 entry.service_account.iter().for_each(|account| word.push_str(&format!(" as {}", account.name())));
             }
             for gate in self.decisions.get(name).into_iter().flat_map(|decision| &decision.gates) {
@@ -367,7 +383,7 @@ fn an_approval_stays_good_while_the_rest_of_what_was_approved_goes() {
     world.plan();
     let as_of = world.previous.as_ref().expect("planned").generation;
     let b = entry("b").object;
-    world.gone.insert(app("web"), Gone { as_of, objects: BTreeSet::from([b]) });
+    world.gone.insert(app("web"), Gone { as_of, objects: BTreeSet::from([b]), removed: false });
     world.plan();
     assert_eq!(world.text(), "web{a}-c-d+");
     // One more is another matter: the whole waits again.
@@ -547,6 +563,35 @@ fn an_orphaned_app_leaves_its_objects() {
 }
 
 #[test]
+fn a_removal_with_hooks_stays_in_the_index_until_it_is_over() {
+    play(&[
+        ("want web=a,bye^", "web{a bye}"),
+        ("agent", "web{a bye}"),
+        ("want web=removed", "web-a^"),
+        ("agent", ""),
+        ("want web=a,bye^", "web{a bye}"),
+        ("agent", "web{a bye}"),
+        ("want web=removed", "web-a^"),
+        ("want web=a,bye^", "web{a bye}"),
+        ("want web=orphan:a,bye^", "web{a bye}"),
+        ("want web=removed", ""),
+    ]);
+    play(&[
+        ("want web=a,b?,bye^", "web{a b bye}"),
+        ("agent", "web{a b bye}"),
+        ("want web=removed", "web-a^... !ApprovalNeeded"),
+        ("approve web", "web-a-b+^"),
+        ("agent", ""),
+    ]);
+    play(&[("want web=bye^", "web{bye}"), ("want web=removed", "web^"), ("want web=blocked", "web^ !Blocked"), ("agent", "web !Blocked")]);
+}
+
+#[test]
+fn hooks_of_a_removal_are_withdrawn_by_no_release_that_lacks_them() {
+    play(&[("want web=a,bye^", "web{a bye}"), ("agent", "web{a bye}"), ("want web=a", "web{a}")]);
+}
+
+#[test]
 fn a_report_about_an_older_index_settles_nothing() {
     let mut world = World::new();
     for want in ["web=a,b", "web=a"] {
@@ -559,11 +604,11 @@ fn a_report_about_an_older_index_settles_nothing() {
         world.plan();
     }
     let objects = BTreeSet::from([entry("b").object]);
-    world.gone.insert(app("web"), Gone { as_of: older, objects: objects.clone() });
+    world.gone.insert(app("web"), Gone { as_of: older, objects: objects.clone(), removed: false });
     world.plan();
     assert_eq!(world.text(), "web{a}-b");
     let now = world.previous.as_ref().expect("planned").generation;
-    world.gone.insert(app("web"), Gone { as_of: now, objects });
+    world.gone.insert(app("web"), Gone { as_of: now, objects, removed: false });
     world.plan();
     assert_eq!(world.text(), "web{a}");
 }

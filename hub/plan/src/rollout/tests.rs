@@ -128,6 +128,8 @@ impl World {
                 drift: Vec::new(),
                 awaiting_approval: Vec::new(),
                 withdrawn: Vec::new(),
+                removed: false,
+                taken_over: Vec::new(),
                 test: None,
             });
         }

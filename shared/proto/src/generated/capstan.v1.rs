@@ -369,6 +369,18 @@ pub mod drift {
         }
     }
 }
+/// Fields that an apply took over from another manager.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenOver {
+    #[prost(message, optional, tag = "1")]
+    pub object: ::core::option::Option<ObjectKey>,
+    #[prost(string, tag = "2")]
+    pub manager: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub fields: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "4")]
+    pub at: i64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ObjectState {
     #[prost(message, optional, tag = "1")]
@@ -401,6 +413,11 @@ pub struct AppState {
     /// Absent if no test was ever asked for.
     #[prost(message, optional, tag = "10")]
     pub test: ::core::option::Option<AppTest>,
+    /// The app's removal is over, hooks included.
+    #[prost(bool, tag = "11")]
+    pub removed: bool,
+    #[prost(message, repeated, tag = "12")]
+    pub taken_over: ::prost::alloc::vec::Vec<TakenOver>,
 }
 /// What came of the last request to run a release's tests.
 #[derive(Clone, PartialEq, ::prost::Message)]
