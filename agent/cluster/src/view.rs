@@ -28,7 +28,7 @@ pub struct View {
 struct Inner {
     /// The keys are shared with everything here that speaks of these objects, and with whoever named them.
     interest: Keys,
-    fields: BTreeMap<GroupKind, BTreeMap<Option<String>, WatchState>>,
+    fields: BTreeMap<GroupKind, BTreeMap<Option<String>, FieldState>>,
     objects: BTreeMap<Arc<ObjectKey>, Seen>,
     /// The last that was seen of objects that ran to an end and are gone since.
     ended: BTreeMap<ObjectKey, (String, Verdict)>,
@@ -91,6 +91,23 @@ impl News {
             }
         }
     }
+}
+
+struct FieldState {
+    watch: WatchState,
+    /// The version up to which list and watch have told everything; 0 if they did not.
+    told: u64,
+}
+
+/// Who tells of an object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Teller {
+    /// A complete list. After a restored etcd versions go backwards: it is believed whatever its versions.
+    List,
+    /// The watch, which tells everything in its order.
+    Watch,
+    /// Somebody who read or wrote this one object: the watch may have told of something newer before the answer was looked at.
+    Read,
 }
 
 enum WatchState {
@@ -170,7 +187,7 @@ impl View {
         inner.ended.retain(|key, _| interest.contains(key));
         inner.findings.retain(|key, _| interest.contains(key));
         for key in new {
-            if inner.state(&key).is_some() {
+            if inner.watch(&key).is_some() {
                 inner.unchecked.insert(key);
             }
         }
@@ -237,7 +254,7 @@ impl View {
     /// The mark of an object that is there, is not being deleted, and of which the watches tell what is so now.
     pub fn mark(&self, key: &ObjectKey) -> Option<Mark> {
         let inner = self.lock();
-        let told = inner.out_of_date.is_none() && matches!(inner.state(key), Some(WatchState::Synced)) && !inner.unchecked.contains(key);
+        let told = inner.out_of_date.is_none() && matches!(inner.watch(key), Some(WatchState::Synced)) && !inner.unchecked.contains(key);
         inner.objects.get(key).filter(|seen| told && !seen.deleting).map(|seen| seen.mark)
     }
 
@@ -247,7 +264,7 @@ impl View {
         if let Some(reason) = &inner.out_of_date {
             return Some((Observed::Unknown(reason.clone()), None));
         }
-        match inner.state(key) {
+        match inner.watch(key) {
             None => return None,
             Some(WatchState::Unknown(reason)) => return Some((Observed::Unknown(reason.clone()), None)),
             Some(WatchState::Synced) => {}
@@ -269,9 +286,10 @@ impl View {
         Some((Observed::Present(present), Some(seen.mark)))
     }
 
-    /// Takes in an object that somebody got or applied. Older news than what is known is dropped.
+    /// Takes in an object that somebody got or applied. Older news than what is known is dropped; whether an object is still there that the watch
+    /// does not know though it is past this version is looked at again.
     pub fn record(&self, key: &ObjectKey, object: &Value) {
-        if self.lock().take(key, object, false) {
+        if self.lock().take(key, object, Teller::Read) {
             self.notify();
         }
     }
@@ -312,8 +330,8 @@ impl View {
     /// Whether a kind is being listed of which nothing was known before.
     pub fn is_starting(&self) -> bool {
         let inner = self.lock();
-        let mut states = inner.fields.values().flat_map(BTreeMap::values);
-        states.any(|state| matches!(state, WatchState::Unknown(reason) if reason.severity == Severity::Wait))
+        let mut fields = inner.fields.values().flat_map(BTreeMap::values);
+        fields.any(|field| matches!(&field.watch, WatchState::Unknown(reason) if reason.severity == Severity::Wait))
     }
 
     /// Whether a watch found its kind not served since this was asked last; discovery is out of date then.
@@ -339,15 +357,15 @@ impl View {
         inner.interest.iter().filter(|key| field.covers(key)).cloned().collect()
     }
 
-    /// A complete list was taken: `covered` are the keys that mattered when it began, `found` those of them that are there.
-    pub(crate) fn listed(&self, field: &Field, covered: &Keys, mut found: BTreeMap<Arc<ObjectKey>, Seen>) {
+    /// A complete list was taken: `covered` are the keys that mattered when it began, `found` those of them that are there, `version` its own.
+    pub(crate) fn listed(&self, field: &Field, covered: &Keys, mut found: BTreeMap<Arc<ObjectKey>, Seen>, version: u64) {
         let mut inner = self.lock();
         let newer = inner.listing.remove(field).unwrap_or_default();
         for key in covered.difference(&newer) {
             inner.unchecked.remove(key);
             match found.remove(key) {
                 Some(seen) => {
-                    inner.take_seen(key, seen, true);
+                    inner.take_seen(key, seen, Teller::List);
                 }
                 None => {
                     inner.objects.remove(key);
@@ -358,7 +376,7 @@ impl View {
         // have was made after it, or is gone since before it.
         for key in newer.intersection(covered) {
             match found.remove(key) {
-                Some(seen) => drop(inner.take_seen(key, seen, false)),
+                Some(seen) => drop(inner.take_seen(key, seen, Teller::Watch)),
                 None if inner.objects.contains_key(key) => drop(inner.unchecked.insert(key.clone())),
                 None => {}
             }
@@ -369,20 +387,32 @@ impl View {
         // What is put in one by one leaves half of each node free; made anew of all, nodes are full.
         inner.objects = std::mem::take(&mut inner.objects).into_iter().collect();
         inner.set_field(field, WatchState::Synced);
+        inner.told(field, version, true);
         drop(inner);
         self.notify();
     }
 
     /// A watch event: the object is there.
-    pub(crate) fn appeared(&self, key: &ObjectKey, object: &Value) {
-        self.record(key, object);
+    pub(crate) fn appeared(&self, field: &Field, key: &ObjectKey, object: &Value) {
+        let mut inner = self.lock();
+        let changed = inner.take(key, object, Teller::Watch);
+        inner.told(field, version_of(object), false);
+        drop(inner);
+        if changed {
+            self.notify();
+        }
     }
 
-    /// A watch event: the object with this uid is gone.
-    pub(crate) fn vanished(&self, key: &ObjectKey, uid: &str) {
+    /// A watch event: this object, as it was last, is gone.
+    pub(crate) fn vanished(&self, field: &Field, key: &ObjectKey, object: &Value) {
+        let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         let mut inner = self.lock();
-        let gone = inner.objects.get(key).is_some_and(|seen| *seen.uid == *uid);
+        inner.told(field, version_of(object), false);
+        let known = inner.objects.get(key).map(|seen| *seen.uid == *uid);
+        // Of what nobody has looked at yet this is the first that is known.
+        let gone = known.unwrap_or_else(|| inner.unchecked.contains(key));
         if gone {
+            inner.unchecked.remove(key);
             let last = inner.objects.remove(key);
             if let Some(seen) = last.filter(|seen| is_end(&key.kind, seen.verdict())) {
                 inner.ended.insert(key.clone(), (seen.uid.to_string(), seen.verdict().clone()));
@@ -403,8 +433,8 @@ impl View {
     pub(crate) fn resumed(&self, field: &Field) {
         let mut inner = self.lock();
         let state = inner.fields.get_mut(&field.kind).and_then(|of_kind| of_kind.get_mut(&field.namespace));
-        if let Some(state @ WatchState::Unknown(_)) = state {
-            *state = WatchState::Synced;
+        if let Some(FieldState { watch: watch @ WatchState::Unknown(_), .. }) = state {
+            *watch = WatchState::Synced;
             inner.news = News::Everything;
             drop(inner);
             self.notify();
@@ -424,7 +454,7 @@ impl View {
     /// The field is not watched: each object that matters is looked at once. No effect on one that is looked at already.
     pub(crate) fn looked_at(&self, field: &Field) {
         if !self.lock().knows(field) {
-            self.listed(field, &Keys::new(), BTreeMap::new());
+            self.listed(field, &Keys::new(), BTreeMap::new(), 0);
         }
     }
 
@@ -451,9 +481,21 @@ impl View {
 
 impl Inner {
     /// What is known of the field that an object is in.
-    fn state(&self, key: &ObjectKey) -> Option<&WatchState> {
+    fn field(&self, key: &ObjectKey) -> Option<&FieldState> {
         let of_kind = self.fields.get(&key.kind)?;
         of_kind.get(&None).or_else(|| of_kind.get(&key.namespace))
+    }
+
+    fn watch(&self, key: &ObjectKey) -> Option<&WatchState> {
+        self.field(key).map(|field| &field.watch)
+    }
+
+    /// Takes down how far the field's list or watch has told everything; a list begins anew.
+    fn told(&mut self, field: &Field, version: u64, anew: bool) {
+        let state = self.fields.get_mut(&field.kind).and_then(|of_kind| of_kind.get_mut(&field.namespace));
+        if let Some(state) = state {
+            state.told = if anew { version } else { state.told.max(version) };
+        }
     }
 
     fn knows(&self, field: &Field) -> bool {
@@ -466,32 +508,38 @@ impl Inner {
         Some(&finding.after)
     }
 
-    fn set_field(&mut self, field: &Field, state: WatchState) {
-        self.fields.entry(field.kind.clone()).or_default().insert(field.namespace.clone(), state);
+    fn set_field(&mut self, field: &Field, watch: WatchState) {
+        let of_kind = self.fields.entry(field.kind.clone()).or_default();
+        let told = of_kind.get(&field.namespace).map_or(0, |known| known.told);
+        of_kind.insert(field.namespace.clone(), FieldState { watch, told });
         self.news = News::Everything;
     }
 
-    fn take(&mut self, key: &ObjectKey, object: &Value, authoritative: bool) -> bool {
+    fn take(&mut self, key: &ObjectKey, object: &Value, teller: Teller) -> bool {
         // What does not matter is not even read.
         let Some(key) = self.interest.get(key).cloned() else { return false };
         for (_, taken) in self.listing.iter_mut().filter(|(field, _)| field.covers(&key)) {
             taken.insert(key.clone());
         }
         let rules = self.rules.clone();
-        self.take_seen(&key, Seen::of(&key, object, &rules), authoritative)
+        self.take_seen(&key, Seen::of(&key, object, &rules), teller)
     }
 
-    /// Takes in an object. Says whether anything that we keep changed. After a restored etcd versions go backwards: a list is believed
-    /// whatever its versions (`authoritative`).
-    fn take_seen(&mut self, key: &Arc<ObjectKey>, seen: Seen, authoritative: bool) -> bool {
+    /// Takes in an object. Says whether anything that we keep changed.
+    fn take_seen(&mut self, key: &Arc<ObjectKey>, seen: Seen, teller: Teller) -> bool {
         if !self.interest.contains(key) {
             return false;
         }
         if self.unchecked.remove(key) {
             self.news.add(key);
+        } else if teller == Teller::Read && self.was_told_of(key, &seen) {
+            // It went before the answer was looked at, and no event tells of it any more.
+            self.unchecked.insert(key.clone());
+            self.news.add(key);
+            return true;
         }
         match self.objects.get_mut(key) {
-            Some(known) if !authoritative && known.uid == seen.uid && known.version > seen.version => return false,
+            Some(known) if teller != Teller::List && known.version > seen.version => return false,
             Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.ailment == seen.ailment => {
                 let same = known.tracking == seen.tracking && known.deleting == seen.deleting;
                 *known = seen;
@@ -507,6 +555,11 @@ impl Inner {
         self.news.add(key);
         true
     }
+
+    /// Whether list and watch are past this state of an object that they do not know.
+    fn was_told_of(&self, key: &ObjectKey, seen: &Seen) -> bool {
+        !self.objects.contains_key(key) && self.field(key).is_some_and(|field| field.told >= seen.version && field.told > 0)
+    }
 }
 
 /// Whether the object came to its end by itself and may be taken away right then (`ttlSecondsAfterFinished` of a Job).
@@ -518,6 +571,11 @@ fn judge(rules: &HealthRules, key: &ObjectKey, object: &Value) -> Verdict {
     rules.get(key).map_or_else(|| assess(object), |expressions| assess_by(expressions, object))
 }
 
+/// An object's version, to tell older from newer; 0 if it is no number, as an aggregated API may have it.
+fn version_of(object: &Value) -> u64 {
+    object.pointer("/metadata/resourceVersion").and_then(Value::as_str).and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 impl Seen {
     /// Reads an object.
     pub(crate) fn of(key: &ObjectKey, object: &Value, rules: &HealthRules) -> Self {
@@ -526,7 +584,7 @@ impl Seen {
         let verdict = judge(rules, key, object);
         Self {
             uid: text("/metadata/uid").into(),
-            version: text("/metadata/resourceVersion").parse().unwrap_or(0),
+            version: version_of(object),
             mark: fingerprint(object),
             tracking: Tracked::of(key, annotation.and_then(Tracking::parse)),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
@@ -561,12 +619,65 @@ mod tests {
         // Read before somebody deleted it, and listed after that: no event will tell.
         view.record(&key("read"), &object("read", 5));
         let seen = Seen::of(&key("listed"), &object("listed", 6), &HealthRules::default());
-        view.listed(&field, &covered, [(Arc::new(key("listed")), seen)].into());
+        view.listed(&field, &covered, [(Arc::new(key("listed")), seen)].into(), 6);
         assert_eq!(view.unchecked(), [Arc::new(key("read"))]);
         assert!(view.observed(&key("read")).is_none());
         view.record_absent(&key("read"));
         assert!(matches!(view.observed(&key("read")), Some((Observed::Absent, None))));
         assert!(matches!(view.observed(&key("listed")), Some((Observed::Present(_), Some(_)))));
         assert!(matches!(view.observed(&key("missing")), Some((Observed::Absent, None))));
+    }
+
+    /// A view of ConfigMaps in which `a` and `b` were listed at version 5.
+    fn listed() -> (View, Field) {
+        let view = View::default();
+        let field = Field::whole(&key("a").kind);
+        view.set_interest([key("a"), key("b")].map(Arc::new).into());
+        view.begun(&field);
+        let covered = view.interest_in(&field);
+        let seen = |name: &str| (Arc::new(key(name)), Seen::of(&key(name), &object(name, 5), &HealthRules::default()));
+        view.listed(&field, &covered, [seen("a"), seen("b")].into(), 5);
+        (view, field)
+    }
+
+    #[test]
+    fn what_was_read_before_it_went_does_not_come_back_with_the_answer() {
+        let (view, field) = listed();
+        view.vanished(&field, &key("a"), &object("a", 6));
+        assert!(matches!(view.observed(&key("a")), Some((Observed::Absent, None))));
+        // Asked before it was deleted, and looked at after the watch told of that.
+        view.record(&key("a"), &object("a", 5));
+        assert_eq!(view.unchecked(), [Arc::new(key("a"))]);
+        assert!(view.observed(&key("a")).is_none());
+        view.record_absent(&key("a"));
+        assert!(matches!(view.observed(&key("a")), Some((Observed::Absent, None))));
+        // What somebody made since is newer than all that the watch told.
+        view.record(&key("a"), &object("a", 7));
+        assert!(matches!(view.observed(&key("a")), Some((Observed::Present(_), Some(_)))));
+    }
+
+    #[test]
+    fn what_was_read_before_it_was_made_anew_is_older_news() {
+        let (view, field) = listed();
+        let mut anew = object("b", 8);
+        anew["metadata"]["uid"] = json!("u-anew");
+        view.vanished(&field, &key("b"), &object("b", 7));
+        view.appeared(&field, &key("b"), &anew);
+        view.record(&key("b"), &object("b", 5));
+        let Some((Observed::Present(present), _)) = view.observed(&key("b")) else { panic!("it is there") };
+        assert_eq!(present.uid, "u-anew");
+    }
+
+    #[test]
+    fn what_nobody_looked_at_yet_is_gone_when_the_watch_says_so() {
+        let (view, field) = listed();
+        view.set_interest([key("a"), key("late")].map(Arc::new).into());
+        view.vanished(&field, &key("late"), &object("late", 9));
+        assert!(matches!(view.observed(&key("late")), Some((Observed::Absent, None))));
+        view.record(&key("late"), &object("late", 8));
+        assert_eq!(view.unchecked(), [Arc::new(key("late"))]);
+        // Looked at again, it is there: versions went back, or the watch told of an earlier one.
+        view.record(&key("late"), &object("late", 8));
+        assert!(matches!(view.observed(&key("late")), Some((Observed::Present(_), Some(_)))));
     }
 }

@@ -232,7 +232,7 @@ impl Watch {
                 }
             })?;
             if page.next.is_empty() {
-                self.view.listed(&self.field, &covered, found);
+                self.view.listed(&self.field, &covered, found, page.version.parse().unwrap_or(0));
                 return Ok(page.version);
             }
             token = format!("&continue={}", page.next);
@@ -265,12 +265,11 @@ impl Watch {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                     standing.version = version_of(&object).or(standing.version.take());
                     let key = self.key(&object);
-                    self.view.appeared(&key, &self.complete(object));
+                    self.view.appeared(&self.field, &key, &self.complete(object));
                 }
                 WatchEvent::Deleted(object) => {
                     standing.version = version_of(&object).or(standing.version.take());
-                    let uid = object.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
-                    self.view.vanished(&self.key(&object), uid);
+                    self.view.vanished(&self.field, &self.key(&object), &object);
                 }
                 WatchEvent::Bookmark(bookmark) => standing.version = Some(bookmark.metadata.resource_version),
                 WatchEvent::Error(status) => return Err(kube::Error::Api(status).into()),

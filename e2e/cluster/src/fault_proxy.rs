@@ -50,6 +50,8 @@ pub struct ProxiedRequest {
 pub enum ProxyFault {
     /// It is served after a while.
     Delay(Duration),
+    /// It is served at once, and the answer comes after a while.
+    DelayAnswer(Duration),
     /// It is not served; the answer is a `Status` with this code, reason and message.
     Status(u16, &'static str, &'static str),
     /// It is not served: load is shed as priority and fairness does, with 429, `Retry-After` of so many seconds and a line of text.
@@ -231,6 +233,11 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<
         Some(ProxyFault::Delay(pause)) => {
             tokio::time::sleep(pause).await;
             forward(&state, request).await
+        }
+        Some(ProxyFault::DelayAnswer(pause)) => {
+            let answer = forward(&state, request).await;
+            tokio::time::sleep(pause).await;
+            answer
         }
         Some(ProxyFault::Status(code, reason, message)) => {
             let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code, "reason": reason, "message": message});

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use shared_model::Health;
 
 use crate::PLANE;
-use crate::bench::{Bench, TestAgent, config_map};
+use crate::bench::{Bench, TestAgent, config_map, until};
 
 /// Shorter than in earnest, so that what must be waited for comes soon, and long enough for a busy machine.
 pub(super) const LIMITS: Limits = Limits {
@@ -110,6 +110,28 @@ async fn answers_that_are_lost_or_cut_make_and_delete_nothing_twice() -> anyhow:
     assert_eq!(deleted, times(&[("c4", 1)]));
     scene.bench.kubectl(&["get", "configmap", "bystander"]).await?;
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_goes_while_the_answer_about_it_is_on_its_way_comes_back() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let scene = Scene::new().await?;
+    scene.agent.publish(&[("web", vec![scene.map("settings", "1")])])?;
+    scene.agent.wait(|apps| apps.get("web").is_some_and(|web| web.health == Health::Healthy && web.applied == web.wanted)).await?;
+    let is_look = |request: &ProxiedRequest| request.verb == "get" && request.name == "settings";
+    let late = ProxyFault::DelayAnswer(Duration::from_secs(2));
+    let fault = late.clone();
+    scene.proxy.set_faults(once_each(move |request| is_look(request).then(|| fault.clone())));
+    // Nothing of ours, but something to look at.
+    scene.bench.kubectl(&["label", "configmap", "settings", "touched=yes"]).await?;
+    let asked = async || {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Ok(scene.proxy.passed().iter().any(|passed| passed.fault.as_ref() == Some(&late)).to_string())
+    };
+    until("the agent looks at what was touched", asked, |asked| asked == "true").await?;
+    scene.bench.kubectl(&["delete", "configmap", "settings"]).await?;
+    scene.value_is("settings", "1").await?;
+    scene.agent.wait(|apps| apps["web"].health == Health::Healthy).await.map(drop)
 }
 
 #[tokio::test(flavor = "multi_thread")]
