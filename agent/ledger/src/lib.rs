@@ -10,6 +10,7 @@ mod format;
 mod ledger;
 mod mirror;
 mod settled;
+mod shortcut;
 
 pub use contents::Contents;
 pub use copied::{Copied, CopiedPart, contents_digest};

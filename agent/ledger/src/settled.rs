@@ -6,13 +6,10 @@ use std::path::Path;
 
 use shared_model::Digest;
 
-use crate::disk::{read, replace_file};
 use crate::format::LedgerError;
+use crate::shortcut::Shortcut;
 
-const FILE: &str = "settled";
-
-/// The file's first line. What begins with another one is not read.
-const FORMAT: &[u8] = b"capstan.dev/ledger-settled.v1\n";
+const FILE: Shortcut = Shortcut { file: "settled", format: b"capstan.dev/ledger-settled.v1\n" };
 
 /// Digests of objects together with everything that was compared.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,26 +28,18 @@ impl Settled {
 
     /// Reads what is in `directory`; nothing if it is not there or not whole.
     pub(crate) fn read(directory: &Path) -> Self {
-        let bytes = read(&directory.join(FILE)).ok().flatten().unwrap_or_default();
-        Self::decode(&bytes).unwrap_or_default()
+        FILE.read(directory).and_then(|body| Self::decode(&body)).unwrap_or_default()
     }
 
-    /// Writes it into `directory`.
+    /// Writes it into `directory`: 32 bytes for each.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), LedgerError> {
-        let path = directory.join(FILE);
-        replace_file(&path, &self.encode()).map_err(|source| LedgerError::Disk { path, action: "written", source })
-    }
-
-    /// The first line, the digest of the rest, and the rest: 32 bytes for each.
-    fn encode(&self) -> Vec<u8> {
         let body: Vec<u8> = self.0.iter().flat_map(|digest| *digest.as_bytes()).collect();
-        [FORMAT, Digest::of(&body).as_bytes(), &body].concat()
+        FILE.write(directory, &body)
     }
 
-    fn decode(bytes: &[u8]) -> Option<Self> {
-        let (sum, body) = bytes.strip_prefix(FORMAT)?.split_first_chunk::<32>()?;
+    fn decode(body: &[u8]) -> Option<Self> {
         let (digests, rest) = body.as_chunks::<32>();
-        let whole = rest.is_empty() && Digest::of(body).as_bytes() == sum && digests.is_sorted();
+        let whole = rest.is_empty() && digests.is_sorted();
         whole.then(|| Self(digests.iter().map(|digest| Digest::from_bytes(*digest)).collect()))
     }
 }
@@ -66,17 +55,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_and_what_is_damaged_or_newer_counts_as_nothing() {
+    fn what_was_written_is_read_and_what_is_out_of_order_or_cut_short_counts_as_nothing() {
         let settled: Settled = [b"b", b"a", b"c"].map(|text| Digest::of(text)).into_iter().collect();
         let directory = tempfile::tempdir().expect("a directory");
         settled.write(directory.path()).expect("written");
         assert_eq!(Settled::read(directory.path()), settled);
         assert!(settled.contains(&Digest::of(b"a")) && !settled.contains(&Digest::of(b"d")));
-        let mut damaged = settled.encode();
-        *damaged.last_mut().expect("not empty") ^= 1;
-        let newer = [b"capstan.dev/ledger-settled.v2\n", &damaged[FORMAT.len()..]].concat();
-        for bytes in [damaged, newer, settled.encode()[..100].to_vec(), Vec::new()] {
-            assert_eq!(Settled::decode(&bytes), None);
+        let backwards: Vec<u8> = settled.0.iter().rev().flat_map(|digest| *digest.as_bytes()).collect();
+        for body in [&backwards[..], &backwards[..40]] {
+            assert_eq!(Settled::decode(body), None);
         }
     }
 }
