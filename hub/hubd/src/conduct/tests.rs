@@ -1,6 +1,6 @@
 //! The planning of a whole fleet with a store in memory: what a report from one cluster costs where many have nothing to say.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hub_fleet::{FLEET_BUDGET, read_fleet};
 use hub_store::MemoryStore;
@@ -138,32 +138,5 @@ async fn planning_again_after_reports_tells_nobody_anything_new_and_a_hold_only_
     assert_eq!(told(&place), [1, 2, 1]);
     let held = &place.conductor.told[&cluster(1)].index.apps[&wish.app].hold;
     assert_eq!(held.as_ref(), Some(&hold));
-    Ok(())
-}
-
-/// Run it with `cargo test --release -p hub-hubd --lib -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "a measurement of 200 clusters with 50 apps each, for a release build"]
-async fn what_a_report_costs_in_a_fleet_of_two_hundred_clusters() -> anyhow::Result<()> {
-    const ROUNDS: usize = 21;
-    let mut place = Place::of(200, 50).await?;
-    let start = Instant::now();
-    place.plan().await?;
-    println!("the first plan, with 200 indexes signed and stored: {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
-    place.plan().await?;
-    for (what, forgets) in [("all clusters are planned anew", true), ("only what changed is planned anew", false)] {
-        let mut times = Vec::new();
-        for round in 0..ROUNDS {
-            place.report(round, if round % 2 == 0 { Health::Healthy } else { Health::Progressing });
-            if forgets {
-                place.conductor.plans.clear();
-            }
-            let start = Instant::now();
-            place.plan().await?;
-            times.push(start.elapsed());
-        }
-        times.sort_unstable();
-        println!("a report when {what}: {:.2} ms (median of {ROUNDS})", times[ROUNDS / 2].as_secs_f64() * 1e3);
-    }
     Ok(())
 }
