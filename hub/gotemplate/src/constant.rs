@@ -79,6 +79,10 @@ fn unescape(rest: &[u8], mark: u8) -> Result<(Unescaped, usize), String> {
 
 /// A number constant, as all that it can be.
 pub(crate) fn number(text: &[u8], token: Token, span: Span) -> Result<Number, String> {
+    // Most are small and written plainly.
+    if let Some(number) = small(text) {
+        return Ok(Number { span, int: Some(number), float: Some(number as f64), ideal: Ideal::Int(number) });
+    }
     let source = String::from_utf8_lossy(text);
     let complex = Number { span, int: None, float: None, ideal: Ideal::Complex };
     match token {
@@ -108,6 +112,12 @@ pub(crate) fn number(text: &[u8], token: Token, span: Span) -> Result<Number, St
     }
     let int = Some(float).filter(|float| float.trunc() == *float && (-TWO_TO_63..TWO_TO_63).contains(float)).map(|float| float as i64);
     Ok(Number { span, int, float: Some(float), ideal: Ideal::Float(float) })
+}
+
+/// The number of at most nine decimal digits that `text` is, if it is nothing else. One that begins with zero may be octal.
+fn small(text: &[u8]) -> Option<i64> {
+    let is_plain = matches!(text, [b'1'..=b'9', ..] | [_]) && text.len() <= 9 && text.iter().all(u8::is_ascii_digit);
+    is_plain.then(|| text.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0')))
 }
 
 /// As `strconv.ParseUint(text, 0, 64)` and `strconv.ParseInt(text, 0, 64)`.
@@ -200,4 +210,19 @@ fn parse_hexadecimal_float(text: &str) -> Option<f64> {
     // In two steps, so that a tiny number does not vanish on the way.
     let half = exponent / 2;
     Some(value as f64 * 2f64.powi(half) * 2f64.powi(exponent - half)).filter(|number| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_number_is_what_the_long_way_makes_of_it() {
+        for text in ["0", "7", "10", "999999999", "123456789"] {
+            assert_eq!((small(text.as_bytes()), small(text.as_bytes())), (text.parse().ok(), parse_integer(text).1), "{text}");
+        }
+        for text in ["", "00", "08", "1_0", "0x1", "-1", "1.", "1234567890", "1i", "a"] {
+            assert_eq!(small(text.as_bytes()), None, "{text}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use crate::builtin::{Builtin, not_callable, zero_of};
 use crate::function::Evaluation;
 use crate::templates::{Execution, Layer, MissingKey, Templates, find};
 use crate::tree::{Branch, Callee, Command, Ideal, Invocation, Mark, Node, Operand, Pipe, Range, Source, Span, Term, Tree, Variable};
+use crate::value::value_at;
 use crate::{
     Args, Budget, Call, CallError, Exceeded, ExecError, Function, List, ListType, Map, MapType, Place, Reason, Text, Type, Uint, Value,
     fmt, is_true, type_name,
@@ -444,7 +445,7 @@ impl<'e> Machine<'e> {
                 self.call_method(&call, method, receiver, None, out)?;
                 return Ok(matches!(out, Value::Nil));
             }
-            match map.entries().get(name) {
+            match value_at(&map.entries(), name) {
                 Some(value) => *out = value.clone(),
                 None if self.missing_key == MissingKey::Zero => *out = zero_of(map.kind()),
                 None => return message(format!("map has no entry for key {}", fmt::quote(name))),

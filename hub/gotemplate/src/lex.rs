@@ -184,7 +184,7 @@ impl<'s> Lexer<'s> {
             self.start = self.at;
             let token = match self.rest() {
                 [b' ' | b'\t' | b'\r' | b'\n', rest @ ..] => {
-                    if rest.starts_with(b"-}}") {
+                    if let [b'-', b'}', b'}', ..] = rest {
                         return self.end_of_action(true, tokens);
                     }
                     self.at += 1;
@@ -194,7 +194,7 @@ impl<'s> Lexer<'s> {
                 [b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => self.identifier(),
                 [b'.', b'a'..=b'z' | b'A'..=b'Z' | b'_', ..] => {
                     self.at += 1;
-                    self.name(Token::Field)
+                    self.word(Token::Field)
                 }
                 [b'}', b'}', ..] => return self.end_of_action(false, tokens),
                 [b'|', ..] => {
@@ -276,7 +276,7 @@ impl<'s> Lexer<'s> {
     fn quoted(&mut self, mark: u8, token: Token, unterminated: &str) -> Token {
         loop {
             let rest = self.rest();
-            let length = rest.iter().position(|byte| *byte == mark || matches!(byte, b'\\' | b'\n')).unwrap_or(rest.len());
+            let length = memchr::memchr3(mark, b'\\', b'\n', rest).unwrap_or(rest.len());
             self.at += length;
             match rest[length..] {
                 [b'\\', escaped, ..] if escaped != b'\n' => self.at += 2,
@@ -294,6 +294,12 @@ impl<'s> Lexer<'s> {
         if self.at_terminator() {
             return if token == Token::Variable { Token::Variable } else { Token::Dot };
         }
+        self.word(token)
+    }
+
+    /// The same, where it is more than the `.` or `$`.
+    #[inline]
+    fn word(&mut self, token: Token) -> Token {
         self.alphanumerics();
         if self.at_terminator() { token } else { self.bad_character() }
     }
@@ -326,14 +332,9 @@ impl<'s> Lexer<'s> {
 
     #[inline]
     fn alphanumerics(&mut self) {
-        let mut at = self.at;
-        while let Some(byte) = self.source.get(at)
-            && IS_WORD[usize::from(*byte)]
-        {
-            at += 1;
-        }
-        self.at = at;
-        if matches!(self.source.get(at), Some(0x80..)) {
+        let rest = self.rest();
+        self.at += rest.iter().position(|byte| !IS_WORD[usize::from(*byte)]).unwrap_or(rest.len());
+        if matches!(self.source.get(self.at), Some(0x80..)) {
             self.other_alphanumerics();
         }
     }

@@ -21,48 +21,53 @@ const LEVELS_PER_LOOK: u32 = 8;
 /// How many found functions are remembered: charts call about thirty.
 const REMEMBERED_CALLEES: usize = 64;
 
-/// Room on the stacks of what is not complete yet, from the start: enough for most files.
-const FIRST_STACK: usize = 64;
+/// The memory in which sources are parsed, one after another: what was made of each is then moved to where it stays, in as much memory as it
+/// takes.
+#[derive(Default)]
+pub(crate) struct Desk {
+    source: Source,
+    tokens: Vec<Item>,
+    nodes: Vec<Node>,
+    commands: Vec<Command>,
+    operands: Vec<Operand>,
+}
 
-/// The trees of `source`, by name; that of the whole source has the name `name`.
-pub(crate) fn parse(name: &Text, source: &Text, functions: &dyn Functions) -> Result<Vec<Tree>, ParseError> {
+/// The trees of `source`, by name; that of the whole source has the name `name`. The `desk` is empty before and after.
+pub(crate) fn parse(desk: &mut Desk, name: &Text, source: &Text, functions: &dyn Functions) -> Result<Vec<Tree>, ParseError> {
     if source.len() > LARGEST_SOURCE {
         return Err(ParseError { template: name.clone(), line: 1, message: format!("the template is larger than {LARGEST_SOURCE} bytes") });
     }
-    // A rough guess at what will be made of it: an action in seventy bytes, of two words.
-    let mut code = Source { name: name.clone(), text: source.clone(), ..Source::default() };
-    let actions = source.len() / 70 + 1;
-    code.nodes.reserve(actions * 2);
-    code.commands.reserve(actions);
-    code.operands.reserve(actions);
-    code.fields.reserve(actions);
     let mut lexer = Lexer::new(source);
     lexer.loops = (functions.find("break").is_none(), functions.find("continue").is_none());
+    // What a source with an error left behind is thrown away with it.
+    let Desk { source: mut code, tokens, nodes, commands, operands } = std::mem::take(desk);
+    (code.name, code.text) = (name.clone(), source.clone());
     let mut parser = Parser {
         text: source,
         source: code,
         functions,
         lexer,
-        tokens: Vec::with_capacity(FIRST_STACK),
+        tokens,
         at: 0,
         seen: 0,
         scope: Scope::default(),
         trees: BTreeMap::new(),
         action: None,
         depth: 0,
-        nodes: Vec::with_capacity(FIRST_STACK),
-        commands: Vec::with_capacity(FIRST_STACK),
-        operands: Vec::with_capacity(FIRST_STACK),
+        nodes,
+        commands,
+        operands,
         callees: [None; REMEMBERED_CALLEES],
     };
-    match parser.file(name) {
-        Ok(()) => {
-            let source = Arc::new(parser.source);
-            let tree = |(name, Parts { nodes, variables, is_empty })| Tree { name, source: source.clone(), nodes, variables, is_empty };
-            Ok(parser.trees.into_iter().map(tree).collect())
-        }
-        Err(message) => Err(ParseError { template: name.clone(), line: parser.line_of(parser.last()), message }),
+    if let Err(message) = parser.file(name) {
+        return Err(ParseError { template: name.clone(), line: parser.line_of(parser.last()), message });
     }
+    let Parser { source: mut code, mut tokens, nodes, commands, operands, trees, .. } = parser;
+    tokens.clear();
+    let source = Arc::new(code.take());
+    *desk = Desk { source: code, tokens, nodes, commands, operands };
+    let tree = |(name, Parts { nodes, variables, is_empty })| Tree { name, source: source.clone(), nodes, variables, is_empty };
+    Ok(trees.into_iter().map(tree).collect())
 }
 
 /// What is known of a template before its source is complete.
@@ -145,7 +150,7 @@ struct Parser<'s> {
     tokens: Vec<Item>,
     /// The next one.
     at: usize,
-    /// The first one that nobody has looked at yet.
+    /// The first one that nobody has looked at yet, if it is not the next one.
     seen: usize,
     scope: Scope,
     trees: BTreeMap<Text, Parts>,
@@ -185,36 +190,44 @@ impl<'s> Parser<'s> {
 
     /// Where the last token begins that somebody looked at: Go reports that line.
     fn last(&self) -> u32 {
-        self.seen.checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(0, |item| item.start)
+        self.seen.max(self.at).checked_sub(1).and_then(|index| self.tokens.get(index)).map_or(0, |item| item.start)
     }
 
     #[inline]
     fn next(&mut self) -> Item {
-        let item = self.peek();
+        let item = self.here();
         self.at += 1;
         item
     }
 
     #[inline]
     fn peek(&mut self) -> Item {
-        if self.at == self.tokens.len() {
-            self.read();
-        }
+        let item = self.here();
         self.seen = self.seen.max(self.at + 1);
-        self.tokens[self.at]
+        item
     }
 
-    /// The tokens up to the end of the next action. It is not made part of those above: they are short and everywhere.
+    #[inline]
+    fn here(&mut self) -> Item {
+        match self.tokens.get(self.at) {
+            Some(item) => *item,
+            None => self.read(),
+        }
+    }
+
+    /// Reads the tokens up to the end of the next action, and gives the first. It is not made part of those above: they are short and everywhere.
     #[inline(never)]
-    fn read(&mut self) {
+    fn read(&mut self) -> Item {
         self.tokens.clear();
         (self.at, self.seen) = (0, 0);
         self.lexer.read(&mut self.tokens);
+        self.tokens[0]
     }
 
     /// Makes the token that was taken last the next one again. Those of an action are never apart.
     #[inline]
     fn put_back(&mut self) {
+        self.seen = self.seen.max(self.at);
         self.at -= 1;
     }
 
@@ -505,9 +518,9 @@ impl<'s> Parser<'s> {
         if commands.is_empty() {
             return Err(format!("missing value for {context}"));
         }
-        for (index, command) in commands.iter().enumerate().skip(1) {
+        for (index, command) in commands[1..].iter().enumerate() {
             if matches!(command.word.term, Term::Bool(_) | Term::Dot | Term::Nil | Term::Number(_) | Term::Text { .. }) {
-                return Err(format!("non executable command in pipeline stage {}", index + 1));
+                return Err(format!("non executable command in pipeline stage {}", index + 2));
             }
         }
         let commands = if is_plain {
@@ -516,9 +529,11 @@ impl<'s> Parser<'s> {
             settle(&mut self.commands, base, &mut self.source.commands)
         };
         let start = self.source.variables.len() as u32;
-        for name in names.into_iter().flatten() {
-            let declared = self.declare(name, assigns);
-            self.source.variables.push(declared);
+        if names[0].is_some() {
+            for name in names.into_iter().flatten() {
+                let declared = self.declare(name, assigns);
+                self.source.variables.push(declared);
+            }
         }
         let variables = Range { start, end: self.source.variables.len() as u32 };
         Ok(Pipe { mark, assigns, variables, commands, deep })

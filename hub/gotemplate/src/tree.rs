@@ -33,6 +33,30 @@ pub(crate) struct Source {
 }
 
 impl Source {
+    /// What was made of the source, in as much memory as it takes. The lists are empty then and keep theirs.
+    pub(crate) fn take(&mut self) -> Self {
+        fn taken<T: Copy>(list: &mut Vec<T>) -> Vec<T> {
+            let taken = list.as_slice().to_vec();
+            list.clear();
+            taken
+        }
+        Self {
+            name: std::mem::take(&mut self.name),
+            text: std::mem::take(&mut self.text),
+            nodes: taken(&mut self.nodes),
+            branches: taken(&mut self.branches),
+            pipes: taken(&mut self.pipes),
+            variables: taken(&mut self.variables),
+            commands: taken(&mut self.commands),
+            operands: taken(&mut self.operands),
+            bases: taken(&mut self.bases),
+            numbers: taken(&mut self.numbers),
+            fields: taken(&mut self.fields),
+            texts: self.texts.drain(..).collect(),
+            callees: taken(&mut self.callees),
+        }
+    }
+
     pub(crate) fn slice(&self, span: Span) -> &[u8] {
         &self.text[span.start as usize..span.end as usize]
     }
@@ -114,6 +138,7 @@ pub(crate) enum Node {
 }
 
 /// `if`, `with` or `range`.
+#[derive(Clone, Copy)]
 pub(crate) struct Branch {
     pub(crate) pipe: Pipe,
     pub(crate) body: Range,
@@ -214,6 +239,7 @@ pub(crate) enum Callee {
 }
 
 /// A number constant, as all that it can be.
+#[derive(Clone, Copy)]
 pub(crate) struct Number {
     pub(crate) span: Span,
     pub(crate) int: Option<i64>,

@@ -195,7 +195,7 @@ impl Map {
     /// The value at `key`, if the key is there.
     #[inline]
     pub fn get(&self, key: &[u8]) -> Option<Value> {
-        self.0.entries.borrow().get(key).cloned()
+        value_at(&self.0.entries.borrow(), key).cloned()
     }
 
     /// Sets `key`, for all who hold this map.
@@ -231,6 +231,15 @@ impl Map {
     /// Whether both are one and the same map.
     pub fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// The value at `key`. Short texts are compared faster with each other than with other bytes.
+#[inline]
+pub(crate) fn value_at<'m>(entries: &'m BTreeMap<Text, Value>, key: &[u8]) -> Option<&'m Value> {
+    match Text::inline(key) {
+        Some(key) => entries.get(&key),
+        None => entries.get(key),
     }
 }
 

@@ -165,13 +165,12 @@ impl Prepared {
         let order = |name: &Text| (name.iter().filter(|byte| **byte == b'/').count(), name.clone());
         names.sort_by_cached_key(|name| std::cmp::Reverse(order(name)));
         let mut templates = Templates::new("gotpl", &functions::Table);
-        let mut files = Vec::new();
-        for name in names {
-            let (scope, source) = &sources[name];
-            templates.parse(&name.to_str(), Text::clone(source)).map_err(Unprepared::Parse)?;
+        templates.parse_all(names.iter().map(|name| (Text::clone(name), sources[*name].1.clone()))).map_err(Unprepared::Parse)?;
+        let file = |name: &Text| {
             let is_partial = name.rsplit(|byte| *byte == b'/').next().is_some_and(|last| last.starts_with(b"_"));
-            files.push(TemplateFile { name: name.clone(), scope: *scope, is_partial });
-        }
+            TemplateFile { name: name.clone(), scope: sources[name].0, is_partial }
+        };
+        let files = names.into_iter().map(file).collect();
         Ok(Self { warnings, templates, files, scopes, root, heads: Heads::default() })
     }
 }

@@ -57,8 +57,9 @@ impl Ignore {
 
     /// Whether the entry at `path` is left out. The first rule that says so counts; one with `!` leaves out what it does not match.
     pub(crate) fn leaves_out(&self, path: &str, is_directory: bool) -> bool {
+        let last = path.rsplit('/').next().unwrap_or(path);
         self.0.iter().any(|rule| {
-            let name = if rule.whole { path } else { path.rsplit('/').next().unwrap_or(path) };
+            let name = if rule.whole { path } else { last };
             if rule.negated {
                 (rule.directories && !is_directory) || !rule.glob.matches(name)
             } else {

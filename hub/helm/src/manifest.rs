@@ -1,5 +1,6 @@
 //! From the text of rendered files to manifests in Helm's order, hooks apart. What a manifest means to a cluster is left to others.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -92,21 +93,28 @@ pub(crate) fn sorted(
 ) -> Result<Vec<Manifest>, NotAManifest> {
     heads.begin();
     let (mut objects, mut hooks) = (Vec::new(), Vec::new());
-    for (source, content) in files {
-        for text in documents(&content) {
-            let head = heads.of(text).map_err(|message| NotAManifest { source: source.clone(), message })?;
-            let hook = match head.hook() {
-                Ok(hook) => hook,
-                Err(unknown) => {
-                    warnings.push(format!(
-                        "{source}: a manifest is left out, as Helm does, because it is a hook of an unknown kind: {unknown}"
-                    ));
-                    continue;
-                }
-            };
-            let keep = head.annotation("helm.sh/resource-policy").is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
-            let list = if hook.is_some() { &mut hooks } else { &mut objects };
-            list.push(Manifest { source: source.clone(), text: text.to_owned(), kind: head.kind.clone(), hook, keep });
+    let mut add = |source: &str, text: Cow<'_, str>| {
+        let head = heads.of(&text).map_err(|message| NotAManifest { source: source.to_owned(), message })?;
+        let hook = match head.hook() {
+            Ok(hook) => hook,
+            Err(unknown) => {
+                warnings
+                    .push(format!("{source}: a manifest is left out, as Helm does, because it is a hook of an unknown kind: {unknown}"));
+                return Ok(());
+            }
+        };
+        let keep = head.annotation("helm.sh/resource-policy").is_some_and(|policy| policy.trim().eq_ignore_ascii_case("keep"));
+        let list = if hook.is_some() { &mut hooks } else { &mut objects };
+        list.push(Manifest { source: source.to_owned(), text: text.into_owned(), kind: head.kind.clone(), hook, keep });
+        Ok(())
+    };
+    for (source, mut content) in files {
+        match before_only_document(&content) {
+            Some(before) => {
+                content.drain(..before);
+                add(&source, Cow::Owned(content))?;
+            }
+            None => documents(&content).try_for_each(|text| add(&source, Cow::Borrowed(text)))?,
         }
     }
     let order = |manifest: &Manifest| {
@@ -118,6 +126,13 @@ pub(crate) fn sorted(
     hooks.sort_by_cached_key(order);
     objects.append(&mut hooks);
     Ok(objects)
+}
+
+/// How many bytes stand before the document of a file that has one only and ends with it. The text of a large one need not be there twice.
+fn before_only_document(content: &str) -> Option<usize> {
+    let mut found = documents(content);
+    let only = found.next().filter(|only| content.ends_with(only))?;
+    found.next().is_none().then(|| content.len() - only.len())
 }
 
 /// The documents of a file as Helm splits it: at every line that begins with `---`, whatever follows; without blank ones.
@@ -355,6 +370,17 @@ mod tests {
         assert_eq!(split("a: |\n  x\n  ---\n"), ["a: |\n  x\n  ---\n"]);
         assert_eq!(split("--- \t a: 1"), ["a: 1"]);
         assert_eq!(split(" \n"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn only_a_file_that_ends_with_its_only_document_is_one() {
+        for (content, before) in [("a: 1\n", 0), ("\n a: 1\n", 2), ("---\na: 1\n", 4), ("\n---\n---\na: 1", 9)] {
+            assert_eq!(before_only_document(content), Some(before), "{content:?}");
+            assert_eq!(split(content), [&content[before..]]);
+        }
+        for content in ["a: 1\n---\n", "a: 1\n---\na: 1\n", "a: 1\n---\nb: 1\n", " ", ""] {
+            assert_eq!(before_only_document(content), None, "{content:?}");
+        }
     }
 
     fn manifests(files: &[(&str, &str)]) -> Vec<(String, String)> {

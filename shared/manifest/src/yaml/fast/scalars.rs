@@ -39,13 +39,34 @@ const fn table(bytes: &[u8]) -> [bool; 256] {
     table
 }
 
+/// The first byte from `at` on at which a plain scalar may end. Descriptions are long, and eight bytes at once are looked at faster.
+#[inline]
+fn first_stop(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    while let Some(chunk) = bytes[at..].first_chunk() {
+        let chunk = u64::from_le_bytes(*chunk);
+        let stops = [b':', b'#', b'\n', b'\t'].map(|stop| {
+            // The highest bit of each byte that is the stop, and perhaps of bytes behind such a one.
+            let others = chunk ^ (ONES * u64::from(stop));
+            others.wrapping_sub(ONES) & !others
+        });
+        let found = (stops[0] | stops[1] | stops[2] | stops[3]) & HIGHEST;
+        if found != 0 {
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    Some(at + bytes[at..].iter().position(|&byte| STOPS[byte as usize])?)
+}
+
 impl<B: Built> Reader<'_, B> {
     /// Reads on from `start` in a plain scalar.
     #[inline]
     pub(super) fn plain_line(&self, start: usize) -> Option<PlainLine> {
         let mut at = start;
         loop {
-            at += self.bytes[at..].iter().position(|&byte| STOPS[byte as usize])?;
+            at = first_stop(self.bytes, at)?;
             match self.bytes[at] {
                 b'\n' => return Some(PlainLine { end: self.before_spaces(start, at), stop: at, is_key: false }),
                 b':' if matches!(self.bytes[at + 1], b' ' | b'\n') => {
@@ -387,5 +408,28 @@ fn push_break(text: &mut String, empty: usize) {
         text.push(' ');
     } else {
         text.extend(std::iter::repeat_n('\n', empty));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_stop_is_found_wherever_it_stands() {
+        for length in 0..20 {
+            for stop in *b":#\n\t" {
+                for before in [b'a', stop - 1, stop + 1, stop ^ 0x80, 0, 0xff] {
+                    if STOPS[usize::from(before)] {
+                        continue;
+                    }
+                    let text = [vec![before; length], vec![stop], vec![stop + 1; 9], vec![b':']].concat();
+                    for at in 0..=length {
+                        assert_eq!(first_stop(&text, at), Some(length), "{text:?} from {at}");
+                    }
+                }
+            }
+        }
+        assert_eq!((first_stop(b"abc", 0), first_stop(b"abcdefghij", 3)), (None, None));
     }
 }
