@@ -256,8 +256,7 @@ impl Agent {
         let is_new = |(wanted, known): &(Arc<Wanted>, u64)| !Arc::ptr_eq(wanted, &self.wanted) || *known != revision;
         let interest = self.interest_of.as_ref().is_none_or(is_new).then(|| {
             let mut keys: Keys = self.wanted.keys().cloned().collect();
-            let others: Vec<_> =
-                inventory.iter().filter(|(_, key, _)| !keys.contains(*key)).map(|(_, key, _)| Arc::new(key.clone())).collect();
+            let others: Vec<_> = inventory.iter().filter(|(_, key, _)| !keys.contains(*key)).map(|(_, key, _)| key.clone()).collect();
             keys.extend(others);
             keys
         });
@@ -327,7 +326,7 @@ impl Agent {
         if unchecked.is_empty() {
             return;
         }
-        let owned: BTreeSet<&ObjectKey> = inventory.iter().map(|(_, key, _)| key).collect();
+        let owned: BTreeSet<&ObjectKey> = inventory.iter().map(|(_, key, _)| &**key).collect();
         let about_to_create = |key: &ObjectKey| {
             let plain = |entry: &Entry| entry.policy == shared_release::Policy::default() && entry.hook.is_none();
             !owned.contains(key) && self.wanted.entry(key).is_some_and(plain)
@@ -371,10 +370,7 @@ impl Agent {
             let key = &entry.object;
             let applied = inventory.get(app, key).filter(|owned| owned.applied == Some(entry.digest));
             let (Some(owned), Some(mark)) = (applied, self.view.mark(key)) else { continue };
-            if !self.under_way.is_busy(key)
-                && entry.policy.heal != Heal::None
-                && !self.comparisons.knows(entry, &owned.yielded, &mark, || wanted.share(key))
-            {
+            if !self.under_way.is_busy(key) && entry.policy.heal != Heal::None && !self.comparisons.knows(entry, &owned.yielded, &mark) {
                 suspects.push((app, entry, owned));
             }
         }
@@ -416,7 +412,7 @@ impl Agent {
                 tracing::info!(%app, object = %entry.object, fields = ?yields, "left to an autoscaler");
             }
             changed.push((app, &entry.object, yields, kept));
-            self.comparisons.insert(wanted.share(&entry.object), compared);
+            self.comparisons.insert(entry.object.clone(), compared);
         }
         for (app, key, yields, kept) in changed {
             let Some(owned) = inventory.get(app, key) else { continue };
@@ -430,8 +426,8 @@ impl Agent {
     }
 
     /// Remembers how an object compared that was applied just now.
-    pub(crate) fn compared(&mut self, key: &ObjectKey, compared: Compare) {
-        self.comparisons.insert(self.wanted.share(key), compared);
+    pub(crate) fn compared(&mut self, key: &Arc<ObjectKey>, compared: Compare) {
+        self.comparisons.insert(key.clone(), compared);
     }
 
     /// Writes down what was found as wanted, if it is time.
@@ -464,7 +460,7 @@ impl Agent {
 
     /// The objects that these apps and those that they depend on ask about.
     fn keys<'a>(&'a self, inventory: &'a Inventory, apps: &BTreeSet<AppName>) -> Vec<&'a ObjectKey> {
-        let owned = |app: &AppName| inventory.apps.get(app).into_iter().flat_map(|inventory| inventory.objects.keys());
+        let owned = |app: &AppName| inventory.apps.get(app).into_iter().flat_map(|inventory| inventory.objects.keys()).map(Arc::as_ref);
         let needed = apps.iter().flat_map(|app| self.wanted.desired.apps.get(app)).flat_map(|app| &app.depends_on);
         let all: BTreeSet<&AppName> = apps.iter().chain(needed).collect();
         all.into_iter().flat_map(|app| self.wanted.keys_of(app).chain(owned(app))).collect()
@@ -572,12 +568,12 @@ impl Agent {
         for (app, app_plan) in &plan.apps {
             if let Some(release) = app_plan.completed {
                 tracing::info!(%app, release = %release.short(), "the release is applied");
-                execution.book().apps.entry(app.clone()).or_default().release = Some(release);
+                execution.book().app(app).release = Some(release);
                 execution.agent.attempts.completed(app);
             }
             if let Some(release) = app_plan.rolled_out {
                 tracing::info!(%app, release = %release.short(), "the release is rolled out, hooks included");
-                let hooks = &mut execution.book().apps.entry(app.clone()).or_default().hooks;
+                let hooks = &mut execution.book().app(app).hooks;
                 hooks.begin(release);
                 hooks.over = true;
             }
@@ -586,11 +582,11 @@ impl Agent {
         let now = execution.agent.clock.now();
         for (app, note) in plan.test_notes().filter(|_| writer) {
             tracing::info!(%app, ?note, "the tests of the release");
-            execution.book().apps.entry(app.clone()).or_default().take_test_note(note, now);
+            execution.book().app(app).take_test_note(note, now);
         }
         for (app, since) in plan.removals().filter(|_| writer) {
             tracing::info!(%app, %since, "the app's removal begins");
-            execution.book().apps.entry(app.clone()).or_default().begin_removal(since);
+            execution.book().app(app).begin_removal(since);
         }
         execution.run(steps).await
     }
@@ -600,7 +596,7 @@ impl Agent {
             planned.state.drift = self.attempts.drift(app);
             planned.state.taken_over = self.attempts.taken_over(app);
         }
-        let changed = self.planned.take(scope, &plan.apps);
+        let changed = self.planned.take(scope, &mut plan.apps);
         let applied = self.wanted.index.filter(|_| self.planned.is_settled());
         let is_told = {
             let status = self.shared.status();

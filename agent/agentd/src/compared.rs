@@ -57,15 +57,15 @@ impl Comparisons {
         self.by_object.get(key).filter(|known| known.mark == *mark)
     }
 
-    /// Whether `entry` was compared at this mark, by this start of the agent or by one before it. `share` gives its key as it is in memory already.
-    pub(crate) fn knows(&mut self, entry: &Entry, yielded: &BTreeSet<String>, mark: &Mark, share: impl FnOnce() -> Arc<ObjectKey>) -> bool {
+    /// Whether `entry` was compared at this mark, by this start of the agent or by one before it.
+    pub(crate) fn knows(&mut self, entry: &Entry, yielded: &BTreeSet<String>, mark: &Mark) -> bool {
         if let Some(known) = self.at(&entry.object, mark) {
             return known.digest == entry.digest && known.terms == terms(entry, yielded);
         }
         let remembered = !self.remembered.is_empty() && self.remembered.contains(&moment(entry, yielded, mark));
         if remembered {
             let known = Compare { mark: *mark, digest: entry.digest, changes: Vec::new(), terms: terms(entry, yielded) };
-            self.by_object.insert(share(), known);
+            self.by_object.insert(entry.object.clone(), known);
         }
         remembered
     }
@@ -139,7 +139,7 @@ mod tests {
 
     fn entry() -> Entry {
         Entry {
-            object: ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a"),
+            object: ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a").into(),
             version: "v1".into(),
             digest: Digest::of(b"content"),
             sealed: None,
@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn knows(comparisons: &mut Comparisons, entry: &Entry, mark: &Mark) -> bool {
-        comparisons.knows(entry, &BTreeSet::new(), mark, || Arc::new(entry.object.clone()))
+        comparisons.knows(entry, &BTreeSet::new(), mark)
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -162,7 +162,7 @@ mod tests {
     fn a_restarted_agent_knows_what_was_as_wanted_at_the_same_mark_and_nothing_else() {
         let (entry, none, mark) = (entry(), BTreeSet::new(), Digest::of(b"mark"));
         let mut before = Comparisons::new(Settled::default());
-        before.insert(Arc::new(entry.object.clone()), Compare { mark, digest: entry.digest, changes: Vec::new(), terms: None });
+        before.insert(entry.object.clone(), Compare { mark, digest: entry.digest, changes: Vec::new(), terms: None });
         assert_eq!(before.settled(at(0), false, [(&entry, &none)].into_iter()), None, "not at each change");
         let written = before.settled(at(40), false, [(&entry, &none)].into_iter()).expect("it is time");
         let mut after = Comparisons::new(written);
@@ -174,7 +174,7 @@ mod tests {
         assert!(!knows(&mut after, &lenient, &mark), "what is left out now may have been a difference");
         let mut ignoring = entry.clone();
         ignoring.policy.ignore.insert(Ignore::Pointer("/data/a".to_owned()));
-        ignoring.object.name = "b".to_owned();
+        Arc::make_mut(&mut ignoring.object).name = "b".to_owned();
         assert!(!knows(&mut after, &ignoring, &mark));
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let (entry, none, mark) = (entry(), BTreeSet::new(), Digest::of(b"mark"));
         let change = FieldChange { path: "data.a".into(), wanted: None, found: None, manager: None, since: None };
         let mut before = Comparisons::new(Settled::default());
-        before.insert(Arc::new(entry.object.clone()), Compare { mark, digest: entry.digest, changes: vec![change], terms: None });
+        before.insert(entry.object.clone(), Compare { mark, digest: entry.digest, changes: vec![change], terms: None });
         let written = before.settled(at(0), true, [(&entry, &none)].into_iter()).expect("at once");
         assert!(written.is_empty());
     }

@@ -1,13 +1,16 @@
 //! Keeps the copy of the ledger in the cluster up to date: one small write after a turn that changed something, the contents when the index
 //! changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_cluster::{ClusterError, SecretParts};
 use agent_ledger::{Copied, CopiedPart, LedgerError, Marks, Mirror, MirrorError, MirrorFuture, Parts};
 use shared_model::{Digest, Timestamp};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::desired::Wanted;
 use crate::fault_point::FaultPoint;
@@ -46,12 +49,14 @@ pub(crate) struct Copy {
     mirror: Arc<dyn Mirror>,
     /// What it holds, as it was written or found last.
     known: Copied,
+    /// The contents did not fit when they were packed last.
+    is_too_much: bool,
     retry_at: Option<Timestamp>,
 }
 
 impl Copy {
     pub(crate) fn new(mirror: Arc<dyn Mirror>, known: Copied) -> Self {
-        Self { mirror, known, retry_at: None }
+        Self { mirror, known, is_too_much: false, retry_at: None }
     }
 
     /// What was written may not be there any more: everything is written again.
@@ -85,26 +90,13 @@ impl Copy {
         }
         if new_core {
             let parts = shared.ledger().core_parts();
-            self.replace(shared, parts, &["state-", "inventory-"]).await?;
+            let names = parts.keys().cloned().collect();
+            self.put(shared, parts).await?;
+            self.remove_others(&names, &["state-", "inventory-"]).await?;
             self.known.core = Some(core);
         }
         if new_contents {
-            // What was written of them before may be gone in a moment.
-            self.known.contents = None;
-            match packed(shared, wanted).await {
-                Ok(parts) => {
-                    if parts.is_none() {
-                        tracing::warn!(
-                            "the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub"
-                        );
-                    }
-                    self.replace(shared, parts.unwrap_or_default(), &["content-"]).await?;
-                    self.known.contents = wanted.contents;
-                }
-                // Another index came into force meanwhile, and its contents took the place of these: they are written after the next turn,
-                // which reads that index.
-                Err(error) => tracing::debug!(%error, "the contents are not copied now"),
-            }
+            self.write_contents(shared, wanted).await?;
         }
         if let Err(error) = shared.ledger().set_copied(&self.known) {
             tracing::warn!(%error, "the ledger's copy in the cluster is read again at the next start");
@@ -112,22 +104,56 @@ impl Copy {
         Ok(())
     }
 
-    /// Writes those of `parts` that differ from what is there, and removes what else has one of these prefixes.
-    async fn replace(&mut self, shared: &Shared, mut parts: Parts, prefixes: &[&str]) -> Result<(), MirrorError> {
-        let is_meant = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
-        let stale: Vec<String> = self.known.parts.keys().filter(|name| is_meant(name) && !parts.contains_key(*name)).cloned().collect();
+    /// Packs the contents and writes them part by part, as they come.
+    async fn write_contents(&mut self, shared: &Arc<Shared>, wanted: &Arc<Wanted>) -> Result<(), MirrorError> {
+        // What was written of them before may be gone in a moment.
+        self.known.contents = None;
+        let mut names = BTreeSet::new();
+        // What was too much before probably is so again, and is not written to be removed again.
+        let mut fits = if self.is_too_much { self::fits(pack(shared, wanted, |_, _| Ok(()))).await } else { Some(true) };
+        if fits == Some(true) {
+            let (give, mut parts) = mpsc::channel(1);
+            let packing = pack(shared, wanted, move |name, bytes| give.blocking_send((name, bytes)).map_err(io::Error::other));
+            while let Some((name, bytes)) = parts.recv().await {
+                names.insert(String::clone(&name));
+                self.put(shared, Parts::from([(name, bytes)])).await?;
+            }
+            fits = self::fits(packing).await;
+        }
+        // Another index came into force meanwhile, and its contents took the place of these: they are written after the next turn, which reads it.
+        let Some(fits) = fits else { return Ok(()) };
+        self.is_too_much = !fits;
+        if !fits {
+            tracing::warn!("the contents are over 8 MiB compressed: give the agent a volume to survive a lost pod without the hub");
+            names.clear();
+        }
+        self.remove_others(&names, &["content-"]).await?;
+        self.known.contents = wanted.contents;
+        Ok(())
+    }
+
+    /// Writes those of `parts` that differ from what is there.
+    async fn put(&mut self, shared: &Shared, mut parts: Parts) -> Result<(), MirrorError> {
         let digests: BTreeMap<String, Digest> = parts.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
         parts.retain(|name, _| self.known.parts.get(name).map(|part| &part.digest) != digests.get(name));
-        if !parts.is_empty() {
-            shared.points.pass(FaultPoint::CopyBehind);
-            let marks = self.mirror.write(parts).await?;
-            shared.points.pass(FaultPoint::CopyWritten);
-            for (name, mark) in marks {
-                if let Some(digest) = digests.get(&name) {
-                    self.known.parts.insert(name, CopiedPart { mark: Some(mark), digest: *digest });
-                }
+        if parts.is_empty() {
+            return Ok(());
+        }
+        shared.points.pass(FaultPoint::CopyBehind);
+        let marks = self.mirror.write(parts).await?;
+        shared.points.pass(FaultPoint::CopyWritten);
+        for (name, mark) in marks {
+            if let Some(digest) = digests.get(&name) {
+                self.known.parts.insert(name, CopiedPart { mark: Some(mark), digest: *digest });
             }
         }
+        Ok(())
+    }
+
+    /// Removes all parts whose names begin with one of `prefixes` but those in `names`.
+    async fn remove_others(&mut self, names: &BTreeSet<String>, prefixes: &[&str]) -> Result<(), MirrorError> {
+        let is_meant = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let stale: Vec<String> = self.known.parts.keys().filter(|name| is_meant(name) && !names.contains(*name)).cloned().collect();
         if !stale.is_empty() {
             self.mirror.remove(stale.clone()).await?;
         }
@@ -138,11 +164,24 @@ impl Copy {
     }
 }
 
-/// The contents as parts, made on a thread that may block.
-async fn packed(shared: &Arc<Shared>, wanted: &Arc<Wanted>) -> Result<Option<Parts>, LedgerError> {
+/// Begins to pack the contents on a thread that may block.
+fn pack(
+    shared: &Arc<Shared>,
+    wanted: &Arc<Wanted>,
+    take: impl FnMut(String, Vec<u8>) -> io::Result<()> + Send + 'static,
+) -> JoinHandle<Result<bool, LedgerError>> {
     let (shared, wanted) = (shared.clone(), wanted.clone());
-    match tokio::task::spawn_blocking(move || shared.contents().parts(&wanted.digests())).await {
-        Ok(packed) => packed,
+    tokio::task::spawn_blocking(move || shared.contents().pack(&wanted.digests(), take))
+}
+
+/// Whether what was packed fits; `None` if it was not all there.
+async fn fits(packing: JoinHandle<Result<bool, LedgerError>>) -> Option<bool> {
+    match packing.await {
+        Ok(Ok(fits)) => Some(fits),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the contents are not copied now");
+            None
+        }
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The process ends.

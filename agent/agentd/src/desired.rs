@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
     pub(crate) contents: Option<Digest>,
     by_key: BTreeMap<Arc<ObjectKey>, AppName>,
     /// The apps of objects that several of them name.
-    named_by_several: BTreeMap<ObjectKey, BTreeSet<AppName>>,
+    named_by_several: BTreeMap<Arc<ObjectKey>, BTreeSet<AppName>>,
     withdrawn: Keys,
     rules: HealthRules,
     incomplete: bool,
@@ -68,9 +68,9 @@ impl Wanted {
         if let Ok(Some((_, release))) = &release {
             // What a test needs is watched only while one is asked for, and what a removal needs only during it: a chart with a test must
             // not cost a watch of all pods.
-            let asleep = |entry: &&Entry| !(entry.is_of_rollout() || (entry.is_test() && app.test.is_some()));
+            let asleep = |entry: &Entry| !(entry.is_of_rollout() || (entry.is_test() && app.test.is_some()));
             for entry in release.entries.values().filter(|entry| !asleep(entry)) {
-                self.note(&entry.object, name, before);
+                self.note(&entry.object, name);
             }
         }
         if let Ok(Some((_, release))) = &release
@@ -78,12 +78,12 @@ impl Wanted {
         {
             // What runs to an end is judged by its end.
             let judged = release.entries.values().filter(|entry| entry.hook.is_none());
-            let rule = |entry: &Entry| {
-                Some((entry.object.clone(), Arc::new(health_rule(&release.health, &entry.object.kind)?.expressions.clone())))
+            let rule = |entry: &Arc<Entry>| {
+                Some((ObjectKey::clone(&entry.object), Arc::new(health_rule(&release.health, &entry.object.kind)?.expressions.clone())))
             };
             self.rules.extend(judged.filter_map(rule));
         }
-        self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| before.share(&withdrawal.object)));
+        self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| Arc::new(withdrawal.object.clone())));
         DesiredApp {
             release,
             withdrawals: app.withdrawals.clone(),
@@ -106,7 +106,7 @@ impl Wanted {
         match release {
             Ok(release) => {
                 for entry in release.removal_hooks() {
-                    self.note(&entry.object, name, before);
+                    self.note(&entry.object, name);
                 }
                 desired.removal = Some(DesiredRemoval { removal, release });
             }
@@ -114,9 +114,9 @@ impl Wanted {
         }
     }
 
-    /// Takes down that `app` names `object`. What `before` named too is in memory already.
-    fn note(&mut self, object: &ObjectKey, app: &AppName, before: &Self) {
-        if let Some(other) = self.by_key.insert(before.share(object), app.clone()) {
+    /// Takes down that `app` names `object`.
+    fn note(&mut self, object: &Arc<ObjectKey>, app: &AppName) {
+        if let Some(other) = self.by_key.insert(object.clone(), app.clone()) {
             self.named_by_several.entry(object.clone()).or_default().extend([other, app.clone()]);
         }
     }
@@ -148,12 +148,6 @@ impl Wanted {
     /// All objects that are wanted or withdrawn.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<ObjectKey>> {
         self.by_key.keys().chain(&self.withdrawn)
-    }
-
-    /// `key` as it is in memory already, if it is wanted or withdrawn.
-    pub(crate) fn share(&self, key: &ObjectKey) -> Arc<ObjectKey> {
-        let known = self.by_key.get_key_value(key).map(|(key, _)| key).or_else(|| self.withdrawn.get(key));
-        known.cloned().unwrap_or_else(|| Arc::new(key.clone()))
     }
 
     /// Whether the object is wanted or withdrawn.
@@ -191,7 +185,12 @@ impl Wanted {
         let release = app.and_then(|app| app.release.as_ref().ok()?.as_ref());
         let withdrawn = app.into_iter().flat_map(|app| app.withdrawals.iter().map(|withdrawal| &withdrawal.object));
         let leaving = app.and_then(|app| app.removal.as_ref()).into_iter().flat_map(|removal| removal.release.removal_hooks());
-        release.into_iter().flat_map(|(_, release)| release.entries.keys()).chain(withdrawn).chain(leaving.map(|entry| &entry.object))
+        release
+            .into_iter()
+            .flat_map(|(_, release)| release.entries.keys())
+            .chain(leaving.map(|entry| &entry.object))
+            .map(Arc::as_ref)
+            .chain(withdrawn)
     }
 
     fn entry_of(&self, app: &AppName, key: &ObjectKey) -> Option<&Entry> {
@@ -201,6 +200,6 @@ impl Wanted {
             (None, Some((_, release))) => release,
             (None, None) => return None,
         };
-        release.entries.get(key)
+        release.entries.get(key).map(Arc::as_ref)
     }
 }

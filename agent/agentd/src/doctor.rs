@@ -145,17 +145,19 @@ fn mirror_size(ledger: &Ledger, directory: &Path) -> Result<String, String> {
         return Ok("no index yet, nothing to copy".into());
     };
     let reach = Reach::default().all(ledger.contents(), &[index]);
-    match ledger.contents().parts(&reach) {
+    let mut bytes = 0;
+    let count = |_, part: Vec<u8>| {
+        bytes += part.len();
+        Ok(())
+    };
+    match ledger.contents().pack(&reach, count) {
         Err(error) => Err(format!("{error}, when the hub is connected")),
-        Ok(None) => Err(format!(
+        Ok(false) => Err(format!(
             "the desired state is over {} MiB compressed, too much for Secrets: mount a volume at {}, or a lost pod cannot heal without the hub",
             MIRROR_LIMIT >> 20,
             directory.display()
         )),
-        Ok(Some(parts)) => {
-            let bytes: usize = parts.values().map(Vec::len).sum();
-            Ok(format!("the desired state takes {} of {} KiB", bytes.div_ceil(1024), MIRROR_LIMIT >> 10))
-        }
+        Ok(true) => Ok(format!("the desired state takes {} of {} KiB", bytes.div_ceil(1024), MIRROR_LIMIT >> 10)),
     }
 }
 

@@ -205,7 +205,7 @@ impl Execution<'_> {
     }
 
     fn hook_run(&mut self, step: &Step, release: Digest, phase: Phase) -> &mut HookRun {
-        self.book().apps.entry(step.app.clone()).or_default().run(release, &step.object, phase)
+        self.book().app(&step.app).run(release, &step.object, phase)
     }
 
     /// Has the API server do one order's steps, as far as it answers. Says whether anything was done or begun.

@@ -233,7 +233,7 @@ mod tests {
             let app: AppName = "web".parse().expect("valid");
             let object = Digest::of(text.as_bytes());
             let entry = Entry {
-                object: ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a"),
+                object: ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a").into(),
                 version: "v1".into(),
                 digest: object,
                 sealed: None,

@@ -138,7 +138,7 @@ pub async fn leave(seat: &LeavingSeat<'_>, leaving: &Leaving, clock: &Clock) -> 
                 renewed = Instant::now();
             }
             let outcome = part(seat.cluster, &discovery, account, object, owned, leaving.is_meant).await;
-            parted.push(Parted { app: app.clone(), object: object.clone(), outcome });
+            parted.push(Parted { app: app.clone(), object: ObjectKey::clone(object), outcome });
         }
     }
     if !leaving.is_meant {

@@ -92,7 +92,7 @@ impl LiveView {
         let owned: BTreeMap<ObjectKey, Option<String>> = {
             let ledger = self.shared.ledger();
             let objects = ledger.inventory().apps.get(app).map(|inventory| &inventory.objects);
-            objects.into_iter().flatten().map(|(key, owned)| (key.clone(), owned.uid.clone())).collect()
+            objects.into_iter().flatten().map(|(key, owned)| (ObjectKey::clone(key), owned.uid.clone())).collect()
         };
         let release = match blocking(move || wanted_release(&shared, &name)).await {
             Ok(release) => release,
@@ -100,7 +100,8 @@ impl LiveView {
             Err(reason) if owned.is_empty() => return Err(reason),
             Err(_) => None,
         };
-        let mut keys: BTreeSet<ObjectKey> = release.into_iter().flat_map(|release| release.entries.into_keys()).collect();
+        let mut keys: BTreeSet<ObjectKey> =
+            release.into_iter().flat_map(|release| release.entries.into_keys()).map(Arc::unwrap_or_clone).collect();
         keys.extend(owned.keys().cloned());
         keys.retain(|key| self.guardrail.permits(key).is_ok());
         Ok(keys.into_iter().map(|key| self.root(owned.get(&key).cloned().flatten(), key)).collect())
@@ -298,7 +299,7 @@ impl LiveView {
         let looks = release.into_iter().flat_map(|release| release.entries.into_values()).map(|entry| {
             let (app, discovery) = (&app, &discovery);
             async move {
-                let missing = || ObjectDiff { object: entry.object.clone(), fields: Vec::new(), missing: true };
+                let missing = || ObjectDiff { object: ObjectKey::clone(&entry.object), fields: Vec::new(), missing: true };
                 let Some(resource) = discovery.resource(&entry.object.kind, &entry.version) else {
                     return match discovery.state(&entry.object.kind) {
                         KindState::Unknown(reason) => Err(reason),
@@ -319,7 +320,7 @@ impl LiveView {
         if entry.policy.existing == Existing::IfNotPresent {
             return Ok(None);
         }
-        let object = entry.object.clone();
+        let object = ObjectKey::clone(&entry.object);
         let owned = self.shared.ledger().inventory().get(app, &object).cloned().unwrap_or_default();
         if owned.uid.is_none() || owned.uid.as_deref() != live.pointer("/metadata/uid").and_then(Value::as_str) {
             // What is in there is none of this app's business.

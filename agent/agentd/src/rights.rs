@@ -2,6 +2,7 @@
 //! says what is missing of it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use agent_cluster::{Cluster, Discovery, Resource, Right};
 use agent_ledger::Ledger;
@@ -71,7 +72,7 @@ fn asks(wanted: &Wanted) -> Vec<Ask<'_>> {
             (None, None) => return None,
         };
         let withdrawn = app.withdrawals.iter().map(|withdrawal| &withdrawal.object);
-        let objects = release.entries.keys().chain(withdrawn).map(|key| (&key.kind, key.namespace.as_deref())).collect();
+        let objects = release.entries.keys().map(Arc::as_ref).chain(withdrawn).map(|key| (&key.kind, key.namespace.as_deref())).collect();
         Some(Ask { account: app.service_account.as_ref(), objects })
     })
     .collect()

@@ -71,8 +71,9 @@ impl Planned {
         self.everything_at = None;
     }
 
-    /// Takes in what was planned for the apps of `scope`. Says whether the state of any app is another one.
-    pub(crate) fn take(&mut self, scope: &Scope, plans: &BTreeMap<AppName, AppPlan>) -> bool {
+    /// Takes in what was planned for the apps of `scope`, and their states out of the plans: those of ten thousand objects are not kept twice. Says
+    /// whether the state of any app is another one.
+    pub(crate) fn take(&mut self, scope: &Scope, plans: &mut BTreeMap<AppName, AppPlan>) -> bool {
         let mut changed = false;
         let is_looked_at = |app: &AppName| match scope {
             Scope::Everything => true,
@@ -87,7 +88,7 @@ impl Planned {
                 self.restless.insert(app.clone());
             }
             if self.states.get(app).map(Arc::as_ref) != Some(&planned.state) {
-                self.states.insert(app.clone(), Arc::new(planned.state.clone()));
+                self.states.insert(app.clone(), Arc::new(std::mem::take(&mut planned.state)));
                 changed = true;
             }
         }

@@ -9,7 +9,7 @@ use agent_cluster::{Role, View};
 use agent_ledger::{Contents, Ledger, LedgerError};
 use agent_plan::{TRACKING_ANNOTATION, Tracking};
 use serde_json::Value;
-use shared_model::{AppName, AppState, Digest, Reason, Severity, Timestamp};
+use shared_model::{AppName, AppState, Digest, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Entry, decode_object};
 use shared_session::Nodes;
 use tokio::sync::{Notify, watch};
@@ -135,7 +135,7 @@ impl Shared {
             ),
         };
         let mut object = decode_object(&entry.object, &entry.digest, &blob, key.as_ref()).map_err(|error| unusable(error.to_string()))?;
-        object.set_annotation(TRACKING_ANNOTATION, &Tracking { app: app.clone(), object: entry.object.clone() }.to_string());
+        object.set_annotation(TRACKING_ANNOTATION, &Tracking { app: app.clone(), object: ObjectKey::clone(&entry.object) }.to_string());
         Ok(object.into_value())
     }
 

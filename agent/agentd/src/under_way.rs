@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_plan::Step;
@@ -23,7 +24,7 @@ const HOLDS_UP_FOR: Duration = Duration::from_secs(5);
 /// The steps under way, each with what comes of it.
 pub(crate) struct UnderWay<T> {
     tasks: JoinSet<(Step, Option<T>)>,
-    busy: BTreeMap<ObjectKey, Begun>,
+    busy: BTreeMap<Arc<ObjectKey>, Begun>,
     in_flight: BTreeMap<GroupKind, usize>,
 }
 
@@ -116,7 +117,7 @@ mod tests {
 
     fn step(kind: &str, name: &str) -> Step {
         let object = ObjectKey::new(GroupKind::new("", kind), Some("web"), name);
-        Step { order: 1, app: "web".parse().expect("valid"), object, kind: StepKind::Delete { uid: "u".to_owned() } }
+        Step { order: 1, app: "web".parse().expect("valid"), object: Arc::new(object), kind: StepKind::Delete { uid: "u".to_owned() } }
     }
 
     fn by_kind(steps: impl IntoIterator<Item = Step>) -> BTreeMap<GroupKind, VecDeque<Step>> {
@@ -139,7 +140,7 @@ mod tests {
     async fn a_kind_that_hangs_is_left_to_come_later_and_others_are_done() {
         let mut under_way = UnderWay::default();
         let hanging = (0..20).map(|_| step("Widget", "hangs")).enumerate().map(|(n, mut step)| {
-            step.object.namespace = Some(format!("n{n}"));
+            Arc::make_mut(&mut step.object).namespace = Some(format!("n{n}"));
             step
         });
         let others = (0..20).map(|n| step("ConfigMap", &format!("c{n}")));
@@ -154,7 +155,7 @@ mod tests {
         }
         assert_eq!((done, under_way.busy.len(), waiting.values().map(VecDeque::len).sum::<usize>()), (20, IN_FLIGHT, 20 - IN_FLIGHT));
         let mut again = by_kind([step("Widget", "hangs")]);
-        again.values_mut().next().expect("one")[0].object.namespace = Some("n0".to_owned());
+        Arc::make_mut(&mut again.values_mut().next().expect("one")[0].object).namespace = Some("n0".to_owned());
         under_way.begin(&mut again, at(0), attempt);
         assert_eq!(under_way.busy.len(), IN_FLIGHT, "what is busy is not begun twice");
     }

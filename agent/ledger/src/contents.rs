@@ -1,14 +1,14 @@
 //! Releases and objects by digest, each in a file of its own. Which of them are kept is decided by `agent/agentd`.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use shared_model::Digest;
 
 use crate::disk::{read, sync_directory, write_file};
 use crate::format::LedgerError;
-use crate::mirror::{Packer, Parts};
+use crate::mirror::{Packer, Pieces};
 
 const DIRECTORY: &str = "blobs";
 
@@ -49,18 +49,18 @@ impl Contents {
         sync_directory(&self.directory).map_err(|source| LedgerError::Disk { path: self.directory.clone(), action: "written", source })
     }
 
-    /// These contents as parts of the copy: written when the index changes. `None` if they are over [`crate::MIRROR_LIMIT`] compressed. This takes
-    /// about a second for 20 MB: ask for it on a thread that may block.
-    pub fn parts(&self, digests: &BTreeSet<Digest>) -> Result<Option<Parts>, LedgerError> {
+    /// Gives these contents to `take` as parts of the copy, each as soon as it is full; they are written when the index changes. Says whether that
+    /// was all: over [`crate::MIRROR_LIMIT`] compressed it ends early. This takes about a second for 20 MB: ask for it on a thread that may block.
+    pub fn pack(&self, digests: &BTreeSet<Digest>, take: impl FnMut(String, Vec<u8>) -> io::Result<()>) -> Result<bool, LedgerError> {
         let failed = |source| LedgerError::Disk { path: self.directory.clone(), action: "read", source };
-        let mut archive = Packer::new();
+        let mut archive = Packer::new(Pieces::new("content", take));
         for digest in digests {
             archive.add(digest, &self.read(digest)?).map_err(failed)?;
             if archive.is_full() {
-                return Ok(None);
+                return Ok(false);
             }
         }
-        Ok(archive.finish().map_err(failed)?.map(|chunks| chunks.into_parts("content").collect()))
+        archive.finish().map_err(failed)
     }
 
     /// Removes all contents but these.

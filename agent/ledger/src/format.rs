@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
 use base64::Engine as _;
@@ -102,35 +103,42 @@ struct Envelope {
     body: String,
 }
 
-/// A document as it is written: its body is in memory once, and the envelope around it not at all.
-pub(crate) struct Document {
+/// A document as it is written. Neither its body nor the envelope around it is ever in memory as a whole: it is made twice, once for its sum.
+pub(crate) struct Document<T> {
     what: &'static str,
-    body: String,
+    body: T,
 }
 
-impl Document {
-    fn of(what: &'static str, body: &impl Serialize) -> Self {
-        let body = serde_json::to_string(body).unwrap_or_else(|error| unreachable!("BUG: a ledger document has only text keys: {error}"));
-        Self { what, body }
-    }
-
+impl<T: Serialize> Document<T> {
     /// Writes what an [`Envelope`] is as JSON.
     pub(crate) fn write_to(&self, mut out: impl Write) -> io::Result<()> {
         let Self { what, body } = self;
-        let sum = Digest::of(body.as_bytes());
+        let sum = Digest::of_written(|hashing| serde_json::to_writer(hashing, body))?;
         write!(out, r#"{{"format":"capstan.dev/ledger-{what}.v{VERSION}","sum":"{sum}","body":""#)?;
-        // Of what JSON escapes in a text, compact JSON holds only these two.
-        for piece in body.split_inclusive(['"', '\\']) {
-            let (plain, last) = match piece.as_bytes().split_last() {
-                Some((last @ (b'"' | b'\\'), plain)) => (plain, Some(*last)),
-                _ => (piece.as_bytes(), None),
-            };
-            out.write_all(plain)?;
-            if let Some(last) = last {
-                out.write_all(&[b'\\', last])?;
+        serde_json::to_writer(InText(&mut out), body)?;
+        out.write_all(br#""}"#)
+    }
+}
+
+/// Writes JSON into a text of JSON. Of what is escaped there, compact JSON holds only these two.
+struct InText<W>(W);
+
+impl<W: Write> Write for InText<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| matches!(byte, b'"' | b'\\')) {
+            match piece.split_last() {
+                Some((last @ (b'"' | b'\\'), plain)) => {
+                    self.0.write_all(plain)?;
+                    self.0.write_all(&[b'\\', *last])?;
+                }
+                _ => self.0.write_all(piece)?,
             }
         }
-        out.write_all(br#""}"#)
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
@@ -176,7 +184,7 @@ struct CertifiedFile {
 }
 
 impl State {
-    pub(crate) fn encode(&self) -> Document {
+    pub(crate) fn encode(&self) -> Document<impl Serialize> {
         let certified =
             |certified: &Certified| CertifiedFile { chain: certified.chain_pem.clone(), authority: certified.authority_pem.clone() };
         let identity = self
@@ -193,7 +201,7 @@ impl State {
             pending: self.pending.as_ref().map(|index| BASE64.encode(index.to_bytes())),
             keys: self.keys.iter().map(|(app, key)| (app.to_string(), BASE64.encode(key.as_bytes()))).collect(),
         };
-        Document::of("state", &file)
+        Document { what: "state", body: file }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
@@ -329,8 +337,8 @@ impl HookFile {
         }
     }
 
-    fn into_run(self) -> Result<(ObjectKey, Phase, HookRun), LedgerError> {
-        let key = ObjectKey::new(GroupKind::new(self.group, self.kind), self.namespace.as_deref(), self.name);
+    fn into_run(self) -> Result<(Arc<ObjectKey>, Phase, HookRun), LedgerError> {
+        let key = Arc::new(ObjectKey::new(GroupKind::new(self.group, self.kind), self.namespace.as_deref(), self.name));
         let end = self.end.map(|end| match end {
             EndFile::Succeeded => HookEnd::Succeeded,
             EndFile::Failed(message) => HookEnd::Failed(message),
@@ -435,8 +443,8 @@ struct ObjectFile {
     kept: Vec<(Vec<String>, String)>,
 }
 
-impl From<(&ObjectKey, &Owned)> for ObjectFile {
-    fn from((key, owned): (&ObjectKey, &Owned)) -> Self {
+impl From<(&Arc<ObjectKey>, &Owned)> for ObjectFile {
+    fn from((key, owned): (&Arc<ObjectKey>, &Owned)) -> Self {
         Self {
             group: key.kind.group.clone(),
             kind: key.kind.kind.clone(),
@@ -477,12 +485,12 @@ struct AppsToWrite<'a>(&'a Inventory);
 
 impl Serialize for AppsToWrite<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.apps.iter().map(|(name, app)| (name.as_str(), AppFile::from(app))))
+        serializer.collect_map(self.0.apps.iter().map(|(name, app)| (name.as_str(), AppFile::from(&**app))))
     }
 }
 
-pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Document {
-    Document::of("inventory", &InventoryToWrite { revision, apps: AppsToWrite(inventory) })
+pub(crate) fn encode_inventory(revision: u64, inventory: &Inventory) -> Document<impl Serialize> {
+    Document { what: "inventory", body: InventoryToWrite { revision, apps: AppsToWrite(inventory) } }
 }
 
 pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerError> {
@@ -504,12 +512,13 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
                 yielded: object.yielded,
                 kept: object.kept.into_iter().collect(),
             };
-            objects.insert(key, owned);
+            objects.insert(Arc::new(key), owned);
         }
         let hooks = app.hooks.map(HooksFile::into_runs).transpose()?.unwrap_or_default();
         let tests = app.tests.map(TestsFile::into_tests).transpose()?;
         let removal = app.removal.map(RemovalFile::into_runs).transpose()?;
-        inventory.apps.insert(name, AppInventory { release: digest(app.release)?, objects, hooks, tests, removal });
+        let app = AppInventory { release: digest(app.release)?, objects, hooks, tests, removal };
+        inventory.apps.insert(name, Arc::new(app));
     }
     Ok((file.revision, inventory))
 }
@@ -522,7 +531,7 @@ mod tests {
     fn a_document_is_written_as_the_json_of_its_envelope() {
         let body = BTreeMap::from([("a \"b\" \\ ä\n\u{1}", "\\\""), ("", "x")]);
         let mut written = Vec::new();
-        Document::of("state", &body).write_to(&mut written).expect("memory can be written");
+        Document { what: "state", body: &body }.write_to(&mut written).expect("memory can be written");
         let text = serde_json::to_string(&body).expect("written");
         let format = format!("capstan.dev/ledger-state.v{VERSION}");
         let sum = Digest::of(text.as_bytes()).to_string();

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent_plan::Inventory;
+use serde::Serialize;
 use shared_model::{AppName, Digest, Generation};
 use shared_release::{AppKey, SignedIndex, SignedRoot};
 
@@ -14,7 +15,7 @@ use crate::contents::Contents;
 use crate::copied::{Copied, contents_digest};
 use crate::disk::{read, sync_directory, write_durably};
 use crate::format::{Document, Identity, LedgerError, State, decode_inventory, encode_inventory};
-use crate::mirror::{Chunks, Parts, unpack};
+use crate::mirror::{Parts, Pieces, unpack};
 use crate::settled::Settled;
 
 const STATE: &str = "state.json";
@@ -216,14 +217,23 @@ impl Ledger {
 
     /// The copy of everything but contents: small, and written after each wave.
     pub fn core_parts(&self) -> Parts {
-        let documents = [("state", self.state.encode()), ("inventory", encode_inventory(self.inventory_revision, &self.inventory))];
         let mut parts = Parts::new();
-        for (name, document) in documents {
-            let mut chunks = Chunks::default();
-            document.write_to(&mut chunks).unwrap_or_else(|error| unreachable!("BUG: memory can be written: {error}"));
-            parts.extend(chunks.into_parts(name));
-        }
+        let mut take = |name, bytes| {
+            parts.insert(name, bytes);
+            Ok(())
+        };
+        let written = self.write_core_parts(&mut take);
+        written.unwrap_or_else(|error| unreachable!("BUG: memory can be written: {error}"));
         parts
+    }
+
+    fn write_core_parts(&self, mut take: impl FnMut(String, Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+        let mut pieces = Pieces::new("state", &mut take);
+        self.state.encode().write_to(&mut pieces)?;
+        pieces.finish()?;
+        let mut pieces = Pieces::new("inventory", take);
+        encode_inventory(self.inventory_revision, &self.inventory).write_to(&mut pieces)?;
+        pieces.finish()
     }
 
     /// Takes over from the copy whatever is newer there than here, and every content that is missing. A damaged part is named and left out;
@@ -299,7 +309,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn write(&self, name: &str, document: &Document) -> Result<(), LedgerError> {
+    fn write(&self, name: &str, document: &Document<impl Serialize>) -> Result<(), LedgerError> {
         let path = self.directory.join(name);
         write_durably(&path, |file| document.write_to(file)).map_err(|source| LedgerError::Disk { path, action: "written", source })
     }
@@ -390,7 +400,7 @@ mod tests {
 
     fn inventory() -> Inventory {
         let mut inventory = Inventory::default();
-        let key = ObjectKey::new(GroupKind::new("apps", "Deployment"), Some("web"), "api");
+        let key = Arc::new(ObjectKey::new(GroupKind::new("apps", "Deployment"), Some("web"), "api"));
         *inventory.entry(&"web".parse().expect("valid"), &key) =
             Owned { uid: Some("x".into()), applied: Some(Digest::of(b"a")), ..Owned::default() };
         let at = Timestamp::from_second(1_000).expect("valid");
@@ -402,10 +412,10 @@ mod tests {
             release: Digest::of(b"r"),
             seen: at,
             until: at,
-            runs: BTreeMap::from([(smoke, run)]),
+            runs: BTreeMap::from([(Arc::new(smoke), run)]),
             end: Some((TestEnd::Cancelled("a new release came".into()), at)),
         };
-        inventory.apps.entry("web".parse().expect("valid")).or_default().tests = Some(tests);
+        inventory.app(&"web".parse().expect("valid")).tests = Some(tests);
         inventory
     }
 
@@ -438,7 +448,11 @@ mod tests {
         let mut ledger = open(first.path());
         let blob = fill(&mut ledger);
         let mut parts = ledger.core_parts();
-        parts.extend(ledger.contents().parts(&BTreeSet::from([blob])).expect("readable").expect("small"));
+        let take = |name, bytes| {
+            parts.insert(name, bytes);
+            Ok(())
+        };
+        assert!(ledger.contents().pack(&BTreeSet::from([blob]), take).expect("readable"));
         let mut blank = open(second.path());
         assert!(blank.is_blank());
         assert!(blank.restore(&parts).expect("restored").taken);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::pin::Pin;
 
 use flate2::Compression;
@@ -55,50 +55,62 @@ pub struct MirrorError {
 }
 
 /// Packs blobs one by one: for each its digest, its length as four bytes big-endian, its bytes; all of it gzip-compressed.
-pub(crate) struct Packer(GzEncoder<Chunks>);
+pub(crate) struct Packer<F: FnMut(String, Vec<u8>) -> io::Result<()>>(GzEncoder<Pieces<F>>);
 
-/// What is written into it, in pieces of [`PART_LIMIT`]: one piece of memory that grows to all of it would be there twice each time it grows.
-#[derive(Default)]
-pub(crate) struct Chunks {
-    full: Vec<Vec<u8>>,
+/// What is written into it, handed on as the parts `name-0`, `name-1` and so on, each as soon as it is full: all of them together are too much for
+/// an agent's memory.
+pub(crate) struct Pieces<F> {
+    name: &'static str,
+    full: usize,
     last: Vec<u8>,
+    take: F,
 }
 
-impl Chunks {
+impl<F: FnMut(String, Vec<u8>) -> io::Result<()>> Pieces<F> {
+    /// Nothing yet.
+    pub(crate) fn new(name: &'static str, take: F) -> Self {
+        Self { name, full: 0, last: Vec::new(), take }
+    }
+
     fn len(&self) -> usize {
-        self.full.len() * PART_LIMIT + self.last.len()
+        self.full * PART_LIMIT + self.last.len()
     }
 
-    /// The parts `name-0`, `name-1` and so on; one at least.
-    pub(crate) fn into_parts(self, name: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
-        self.full.into_iter().chain([self.last]).enumerate().map(move |(n, piece)| (format!("{name}-{n}"), piece))
+    /// Hands on the last part; there is one at least.
+    pub(crate) fn finish(mut self) -> io::Result<()> {
+        self.hand_on()
+    }
+
+    fn hand_on(&mut self) -> io::Result<()> {
+        (self.take)(format!("{}-{}", self.name, self.full), std::mem::take(&mut self.last))
     }
 }
 
-impl Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+impl<F: FnMut(String, Vec<u8>) -> io::Result<()>> Write for Pieces<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.last.len() == PART_LIMIT {
-            self.full.push(std::mem::take(&mut self.last));
+            self.hand_on()?;
+            self.full += 1;
         }
         let room = bytes.len().min(PART_LIMIT - self.last.len());
         self.last.extend_from_slice(&bytes[..room]);
         Ok(room)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-impl Packer {
+impl<F: FnMut(String, Vec<u8>) -> io::Result<()>> Packer<F> {
     /// Nothing yet.
-    pub(crate) fn new() -> Self {
-        Self(GzEncoder::new(Chunks::default(), Compression::default()))
+    pub(crate) fn new(pieces: Pieces<F>) -> Self {
+        Self(GzEncoder::new(pieces, Compression::default()))
     }
 
     /// Adds a blob. They come in the order of their digests, so that equal contents make equal archives.
-    pub(crate) fn add(&mut self, digest: &Digest, bytes: &[u8]) -> std::io::Result<()> {
-        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+    pub(crate) fn add(&mut self, digest: &Digest, bytes: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         self.0.write_all(digest.as_bytes())?;
         self.0.write_all(&length.to_be_bytes())?;
         self.0.write_all(bytes)
@@ -109,9 +121,12 @@ impl Packer {
         self.0.get_ref().len() > MIRROR_LIMIT
     }
 
-    /// The archive; `None` if it is over [`MIRROR_LIMIT`].
-    pub(crate) fn finish(self) -> std::io::Result<Option<Chunks>> {
-        Ok(Some(self.0.finish()?).filter(|chunks| chunks.len() <= MIRROR_LIMIT))
+    /// Ends the archive; says whether it is within [`MIRROR_LIMIT`].
+    pub(crate) fn finish(self) -> io::Result<bool> {
+        let pieces = self.0.finish()?;
+        let fits = pieces.len() <= MIRROR_LIMIT;
+        pieces.finish()?;
+        Ok(fits)
     }
 }
 
@@ -147,9 +162,10 @@ mod tests {
     fn an_archive_unpacks_to_what_was_packed_and_a_damaged_one_is_refused() {
         let blobs: BTreeMap<_, _> =
             ["", "a", &"x".repeat(70_000)].map(|text| (Digest::of(text.as_bytes()), text.as_bytes().to_vec())).into();
-        let mut packer = Packer::new();
+        let mut archive = Vec::new();
+        let mut packer = Packer::new(Pieces::new("content", |_, piece| archive.write_all(&piece)));
         blobs.iter().try_for_each(|(digest, bytes)| packer.add(digest, bytes)).expect("packed");
-        let archive = packer.finish().expect("packed").expect("small").last;
+        assert!(packer.finish().expect("packed"), "it is small");
         let mut found = BTreeMap::new();
         let take = |digest, blob| {
             found.insert(digest, blob);
@@ -163,10 +179,17 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_in_pieces_of_the_size_of_a_part() {
-        let mut chunks = Chunks::default();
         let bytes: Vec<u8> = (0..2 * PART_LIMIT + 7).map(|n| (n % 251) as u8).collect();
-        chunks.write_all(&bytes).expect("written");
-        assert_eq!((chunks.len(), chunks.full.len(), chunks.last.len()), (bytes.len(), 2, 7));
-        assert_eq!([chunks.full.concat(), chunks.last].concat(), bytes);
+        let mut parts = Vec::new();
+        let mut pieces = Pieces::new("content", |name, piece| {
+            parts.push((name, piece));
+            Ok(())
+        });
+        pieces.write_all(&bytes).expect("written");
+        assert_eq!((pieces.len(), pieces.full, pieces.last.len()), (bytes.len(), 2, 7));
+        pieces.finish().expect("handed on");
+        let names: Vec<&str> = parts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["content-0", "content-1", "content-2"]);
+        assert_eq!(parts.into_iter().flat_map(|(_, piece)| piece).collect::<Vec<u8>>(), bytes);
     }
 }

@@ -1,6 +1,8 @@
 //! Hooks: objects that run to an end in a phase, once for each release. How one stands, what to do about it, and when its object goes
 //! (Argo CD's `sync_context.go` and Helm's `hooks.go`; the two agree but for retries, and here as in Helm a hook that failed stays failed).
 
+use std::sync::Arc;
+
 use agent_health::Verdict;
 use shared_model::{Digest, Health, Reason, Severity, Timestamp};
 use shared_release::{Entry, Hook, HookDelete, Phase, Release, waits_always};
@@ -12,7 +14,7 @@ use crate::testing::test_runs;
 
 /// What deciding about one hook in one phase needs.
 pub(crate) struct HookInput<'a> {
-    pub(crate) entry: &'a Entry,
+    pub(crate) entry: &'a Arc<Entry>,
     pub(crate) hook: &'a Hook,
     pub(crate) phase: Phase,
     /// The release whose hook it is.
@@ -120,7 +122,7 @@ impl HookInput<'_> {
                 Some(Observed::Present(present)) => Some(present.uid.clone()),
                 _ => None,
             };
-            let (entry, release, phase) = (Box::new(self.entry.clone()), self.release, self.phase);
+            let (entry, release, phase) = (self.entry.clone(), self.release, self.phase);
             standing.step = Some(StepKind::RunHook { entry, release, phase, again, over });
         }
         standing
@@ -139,7 +141,7 @@ impl HookInput<'_> {
 }
 
 /// Whether the policy of a hook may delete what has this uid: a run of a hook made it, and it is of no kind that always waits for an approval.
-pub(crate) fn may_delete(entry: &Entry, owned: Option<&Owned>, uid: &str) -> bool {
+pub(crate) fn may_delete(entry: &Arc<Entry>, owned: Option<&Owned>, uid: &str) -> bool {
     owned.is_some_and(|owned| owned.hook && owned.uid.as_deref() == Some(uid)) && !waits_always(&entry.object)
 }
 
@@ -149,15 +151,15 @@ pub(crate) fn is_of(run: &HookRun, uid: &str) -> bool {
 }
 
 /// A hook of a release with its run, if it ran.
-pub(crate) type Ran<'a> = (&'a Entry, &'a Hook, Option<&'a HookRun>);
+pub(crate) type Ran<'a> = (&'a Arc<Entry>, &'a Hook, Option<&'a HookRun>);
 
 /// The objects of hooks that ended and whose policy says that they go then. A phase's successes stay until all of its hooks have ended: a
 /// role is needed as long as the Job that uses it.
 pub(crate) fn leftovers<'a>(
     release: (&'a Digest, &'a Release),
     inventory: &'a AppInventory,
-    observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
-) -> Vec<(&'a Entry, StepKind)> {
+    observed: impl Fn(&'a Arc<Entry>) -> Option<&'a Observed>,
+) -> Vec<(&'a Arc<Entry>, StepKind)> {
     let end = |run: &Option<&'a HookRun>| run.and_then(|run| run.end.as_ref());
     let mut ended: Vec<(Phase, Ran<'_>)> = Vec::new();
     for phase in [Phase::PreSync, Phase::Sync, Phase::PostSync, Phase::SyncFail] {
@@ -180,8 +182,8 @@ pub(crate) fn gone_by_policy<'a>(
     ended: Vec<(Phase, Ran<'a>)>,
     release: &Digest,
     inventory: &AppInventory,
-    observed: impl Fn(&'a Entry) -> Option<&'a Observed>,
-) -> Vec<(&'a Entry, StepKind)> {
+    observed: impl Fn(&'a Arc<Entry>) -> Option<&'a Observed>,
+) -> Vec<(&'a Arc<Entry>, StepKind)> {
     let mut leftovers = Vec::new();
     for (phase, (entry, hook, run)) in ended {
         let policy = match run.and_then(|run| run.end.as_ref()) {
@@ -217,7 +219,7 @@ pub(crate) fn all_succeeded(release: (&Digest, &Release), runs: &HookRuns) -> bo
 
 impl Step {
     /// The step of `app` for a hook's leftover.
-    pub(crate) fn leftover(app: &shared_model::AppName, entry: &Entry, kind: StepKind) -> Self {
+    pub(crate) fn leftover(app: &shared_model::AppName, entry: &Arc<Entry>, kind: StepKind) -> Self {
         Self { order: 0, app: app.clone(), object: entry.object.clone(), kind }
     }
 }

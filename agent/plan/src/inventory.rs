@@ -1,6 +1,7 @@
 //! What this agent owns in its cluster. Only what is in here can ever be deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shared_model::{AppName, Digest, Generation, ObjectKey, TestId, Timestamp};
 use shared_release::Phase;
@@ -9,7 +10,7 @@ use shared_release::Phase;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Inventory {
     /// The apps by name.
-    pub apps: BTreeMap<AppName, AppInventory>,
+    pub apps: BTreeMap<AppName, Arc<AppInventory>>,
 }
 
 /// The objects of one app.
@@ -18,7 +19,7 @@ pub struct AppInventory {
     /// The release whose objects were all applied last.
     pub release: Option<Digest>,
     /// The objects by key.
-    pub objects: BTreeMap<ObjectKey, Owned>,
+    pub objects: BTreeMap<Arc<ObjectKey>, Owned>,
     /// What the hooks of the release in hand came to.
     pub hooks: HookRuns,
     /// What the tests came to that were asked for last.
@@ -30,7 +31,7 @@ pub struct AppInventory {
 impl AppInventory {
     /// The record of `object` in `phase` of `release`, made if there is none. Tests are remembered by their request, hooks of a removal by the
     /// index that it began with, all else by its release.
-    pub fn run(&mut self, release: Digest, object: &ObjectKey, phase: Phase) -> &mut HookRun {
+    pub fn run(&mut self, release: Digest, object: &Arc<ObjectKey>, phase: Phase) -> &mut HookRun {
         match (&mut self.tests, &mut self.removal, phase) {
             (Some(tests), _, Phase::Test) => tests.runs.entry(object.clone()).or_default(),
             (_, Some(removal), Phase::PreDelete | Phase::PostDelete) => removal.runs.entry((object.clone(), phase)).or_default(),
@@ -51,7 +52,7 @@ pub struct TestRuns {
     /// When the tests must have ended.
     pub until: Timestamp,
     /// The runs by object.
-    pub runs: BTreeMap<ObjectKey, HookRun>,
+    pub runs: BTreeMap<Arc<ObjectKey>, HookRun>,
     /// How all of them ended, and when.
     pub end: Option<(TestEnd, Timestamp)>,
 }
@@ -73,7 +74,7 @@ pub struct RemovalRuns {
     /// The index with which the removal began. For another one nothing has run yet, be it of the same release.
     pub since: Generation,
     /// The runs by object and phase.
-    pub runs: BTreeMap<(ObjectKey, Phase), HookRun>,
+    pub runs: BTreeMap<(Arc<ObjectKey>, Phase), HookRun>,
 }
 
 /// What the hooks of one release came to. It outlives their objects: a Job that its time to live took away has run all the same.
@@ -82,7 +83,7 @@ pub struct HookRuns {
     /// The release. For another one nothing has run yet.
     pub release: Option<Digest>,
     /// The runs by object and phase.
-    pub runs: BTreeMap<(ObjectKey, Phase), HookRun>,
+    pub runs: BTreeMap<(Arc<ObjectKey>, Phase), HookRun>,
     /// The release came to its end with everything healthy: what fails from here on is not a failed rollout.
     pub over: bool,
 }
@@ -118,12 +119,12 @@ pub const HOOK_MESSAGE_LIMIT: usize = 300;
 
 impl HookRuns {
     /// What is known of `object` in `phase` of `release`.
-    pub fn get(&self, release: &Digest, object: &ObjectKey, phase: Phase) -> Option<&HookRun> {
+    pub fn get(&self, release: &Digest, object: &Arc<ObjectKey>, phase: Phase) -> Option<&HookRun> {
         (self.release.as_ref() == Some(release)).then(|| self.runs.get(&(object.clone(), phase))).flatten()
     }
 
     /// The record of `object` in `phase` of `release`, made if there is none. What is known of other releases is forgotten.
-    pub fn entry(&mut self, release: Digest, object: &ObjectKey, phase: Phase) -> &mut HookRun {
+    pub fn entry(&mut self, release: Digest, object: &Arc<ObjectKey>, phase: Phase) -> &mut HookRun {
         self.begin(release);
         self.runs.entry((object.clone(), phase)).or_default()
     }
@@ -167,20 +168,25 @@ impl Inventory {
         self.apps.get(app)?.objects.get(object)
     }
 
+    /// The book of `app`, made if there is none. A copy of the inventory that is held elsewhere shares all other books.
+    pub fn app(&mut self, app: &AppName) -> &mut AppInventory {
+        Arc::make_mut(self.apps.entry(app.clone()).or_default())
+    }
+
     /// The record of `object` under `app`, made if there is none.
-    pub fn entry(&mut self, app: &AppName, object: &ObjectKey) -> &mut Owned {
-        self.apps.entry(app.clone()).or_default().objects.entry(object.clone()).or_default()
+    pub fn entry(&mut self, app: &AppName, object: &Arc<ObjectKey>) -> &mut Owned {
+        self.app(app).objects.entry(object.clone()).or_default()
     }
 
     /// Lets `object` of `app` go.
     pub fn forget(&mut self, app: &AppName, object: &ObjectKey) {
-        if let Some(inventory) = self.apps.get_mut(app) {
-            inventory.objects.remove(object);
+        if self.get(app, object).is_some() {
+            self.app(app).objects.remove(object);
         }
     }
 
     /// All objects with their apps.
-    pub fn iter(&self) -> impl Iterator<Item = (&AppName, &ObjectKey, &Owned)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&AppName, &Arc<ObjectKey>, &Owned)> {
         self.apps.iter().flat_map(|(app, inventory)| inventory.objects.iter().map(move |(key, owned)| (app, key, owned)))
     }
 }

@@ -26,7 +26,7 @@ impl<'a> Owners<'a> {
         if self.inventory.get(app, object).is_some() {
             return None;
         }
-        let index = self.by_object.get_or_init(|| self.inventory.iter().map(|(app, key, owned)| (key, (app, owned))).collect());
+        let index = self.by_object.get_or_init(|| self.inventory.iter().map(|(app, key, owned)| (&**key, (app, owned))).collect());
         index.get(object).copied()
     }
 }

@@ -88,7 +88,7 @@ pub struct Step {
     /// For which app.
     pub app: AppName,
     /// To which object.
-    pub object: ObjectKey,
+    pub object: Arc<ObjectKey>,
     /// What.
     pub kind: StepKind,
 }
@@ -99,7 +99,7 @@ pub enum StepKind {
     /// Apply it as the entry says.
     Apply {
         /// The entry of the release.
-        entry: Box<Entry>,
+        entry: Arc<Entry>,
         /// It was as wanted before and has these differences now (none: it was deleted). `None` when it is new or its content changed.
         drift: Option<Vec<FieldChange>>,
         /// Fields that keep their live value: the entry's own and those left to autoscalers.
@@ -108,7 +108,7 @@ pub enum StepKind {
     /// Try it in a dry run, before anything of its transactional release is written.
     Rehearse {
         /// The entry of the release.
-        entry: Box<Entry>,
+        entry: Arc<Entry>,
         /// The release.
         release: Digest,
     },
@@ -131,7 +131,7 @@ pub enum StepKind {
     /// Run a hook: create its object, or apply it over what is there.
     RunHook {
         /// The entry of the release.
-        entry: Box<Entry>,
+        entry: Arc<Entry>,
         /// The release.
         release: Digest,
         /// The phase.
@@ -193,9 +193,9 @@ pub struct AppPlan {
     /// The removal that began with this index begins here: the inventory should say so, before any step of it.
     pub removal_begins: Option<Generation>,
     /// Objects that differ from what is wanted, and how; no fields means that the object was deleted.
-    pub drifted: Vec<(ObjectKey, Vec<FieldChange>)>,
+    pub drifted: Vec<(Arc<ObjectKey>, Vec<FieldChange>)>,
     /// Objects of which something was tried, that were compared and are as wanted.
-    pub settled: Vec<ObjectKey>,
+    pub settled: Vec<Arc<ObjectKey>>,
     /// Nothing more is to be done until one of its objects changes, or what is wanted of it.
     pub at_rest: bool,
 }
@@ -238,7 +238,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
 pub struct Planning {
     plan: Plan,
     /// Objects that nobody has and that one of the apps takes.
-    taken: BTreeSet<ObjectKey>,
+    taken: BTreeSet<Arc<ObjectKey>>,
     deletions: u32,
 }
 
@@ -369,7 +369,7 @@ pub(crate) struct AppPlanner<'a> {
 impl AppPlanner<'_> {
     fn plan(&self, deletions_left: u32) -> (AppPlan, Vec<Step>, Option<Timestamp>) {
         let nothing = AppInventory::default();
-        let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
+        let inventory = self.input.inventory.apps.get(self.app).map_or(&nothing, |inventory| &**inventory);
         let account = self.input.guardrail.permits_account(self.app, self.desired.service_account.as_ref());
         let (release, unusable) = match (&self.desired.release, account) {
             (Err(reason), _) => (None, Some(reason.clone())),
@@ -485,7 +485,7 @@ impl AppPlanner<'_> {
         wake: &mut Option<Timestamp>,
     ) -> bool {
         let nothing = AppInventory::default();
-        let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
+        let inventory = self.input.inventory.apps.get(self.app).map_or(&nothing, |inventory| &**inventory);
         let runs = &inventory.hooks;
         let over = runs.release.as_ref() == Some(digest) && runs.over;
         if release.apply == Apply::Transactional
@@ -497,11 +497,12 @@ impl AppPlanner<'_> {
                 app_plan.state.health = Health::Degraded;
             }
             *wake = [*wake, rehearsal.wake].into_iter().flatten().min();
-            let step = |(entry, kind): (&Entry, StepKind)| Step { order: 0, app: self.app.clone(), object: entry.object.clone(), kind };
+            let step =
+                |(entry, kind): (&Arc<Entry>, StepKind)| Step { order: 0, app: self.app.clone(), object: entry.object.clone(), kind };
             steps.extend(rehearsal.steps.into_iter().map(step));
             blocked = Some(rehearsal.reason);
         }
-        let mut stages: BTreeMap<(Phase, i32), Vec<&Entry>> = BTreeMap::new();
+        let mut stages: BTreeMap<(Phase, i32), Vec<&Arc<Entry>>> = BTreeMap::new();
         for entry in release.entries.values() {
             let phases = entry.hook.as_ref().map_or_else(|| BTreeSet::from([entry.phase]), |hook| hook.phases.clone());
             phases
@@ -574,7 +575,7 @@ impl AppPlanner<'_> {
 
     pub(crate) fn stand_hook(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         hook: &Hook,
         phase: Phase,
         (digest, release): (&Digest, &Release),
@@ -606,7 +607,7 @@ impl AppPlanner<'_> {
 
     pub(crate) fn note(
         &self,
-        entry: &Entry,
+        entry: &Arc<Entry>,
         standing: Standing,
         app_plan: &mut AppPlan,
         steps: &mut Vec<Step>,
@@ -617,7 +618,7 @@ impl AppPlanner<'_> {
             app_plan.state.health = app_plan.state.health.max(standing.health);
         }
         if (standing.health != Health::Healthy || standing.reason.is_some()) && app_plan.state.unhealthy.len() < AppState::OBJECT_LIMIT {
-            app_plan.state.unhealthy.push(ObjectState { object: key.clone(), health: standing.health, reason: standing.reason });
+            app_plan.state.unhealthy.push(ObjectState { object: ObjectKey::clone(key), health: standing.health, reason: standing.reason });
         }
         match standing.compared {
             Some(changes) if changes.is_empty() && self.input.attempts.remembers(self.app, key) => app_plan.settled.push(key.clone()),
@@ -634,7 +635,7 @@ impl AppPlanner<'_> {
     }
 
     /// How one entry stands and what to do about it.
-    fn stand(&self, entry: &Entry, release: &Release, blocked: Option<&Reason>) -> Standing {
+    fn stand(&self, entry: &Arc<Entry>, release: &Release, blocked: Option<&Reason>) -> Standing {
         if let Some(standing) = self.stand_unready(entry, release) {
             return standing;
         }
@@ -646,7 +647,7 @@ impl AppPlanner<'_> {
     }
 
     /// How an entry stands that cannot be looked at yet: another app has it, or its kind is not served.
-    pub(crate) fn stand_unready(&self, entry: &Entry, release: &Release) -> Option<Standing> {
+    pub(crate) fn stand_unready(&self, entry: &Arc<Entry>, release: &Release) -> Option<Standing> {
         let key = &entry.object;
         if let Err(reason) = self.input.guardrail.permits_for(self.app, self.desired.service_account.as_ref(), key) {
             return Some(Standing::new(false, Health::Degraded, Some(reason)));
@@ -663,10 +664,10 @@ impl AppPlanner<'_> {
         }
     }
 
-    fn owned_by_other(&self, entry: &Entry, owner: &AppName, owned: &Owned) -> Standing {
+    fn owned_by_other(&self, entry: &Arc<Entry>, owner: &AppName, owned: &Owned) -> Standing {
         let key = &entry.object;
         let handed_over = self.input.desired.apps.get(owner).is_some_and(|other| {
-            other.withdrawals.iter().any(|withdrawal| withdrawal.object == *key && withdrawal.to.as_ref() == Some(self.app))
+            other.withdrawals.iter().any(|withdrawal| withdrawal.object == **key && withdrawal.to.as_ref() == Some(self.app))
         });
         let mut standing = if handed_over {
             let message = format!("{key} comes over from app {owner}");
@@ -683,7 +684,7 @@ impl AppPlanner<'_> {
         standing
     }
 
-    fn stand_unapplied(&self, entry: &Entry, owned: Option<&Owned>, release: &Release, blocked: Option<&Reason>) -> Standing {
+    fn stand_unapplied(&self, entry: &Arc<Entry>, owned: Option<&Owned>, release: &Release, blocked: Option<&Reason>) -> Standing {
         let key = &entry.object;
         let observed = self.input.objects.get(key);
         if entry.policy.existing == Existing::Ignore {
@@ -719,7 +720,7 @@ impl AppPlanner<'_> {
     }
 
     /// A namespace that the same release brings is there before anything is put into it.
-    pub(crate) fn waits_for_namespace(&self, entry: &Entry, release: &Release) -> Option<Reason> {
+    pub(crate) fn waits_for_namespace(&self, entry: &Arc<Entry>, release: &Release) -> Option<Reason> {
         let namespace = entry.object.namespace.as_ref()?;
         let key = ObjectKey::new(GroupKind::new("", "Namespace"), None, namespace);
         let there = matches!(self.input.objects.get(&key), Some(Observed::Present(present)) if !present.deleting);
@@ -727,7 +728,7 @@ impl AppPlanner<'_> {
         (brought && !there).then(|| Reason::new(Severity::Wait, "NamespaceFirst", format!("{} waits for {key}", entry.object)))
     }
 
-    fn stand_applied(&self, entry: &Entry, owned: &Owned) -> Standing {
+    fn stand_applied(&self, entry: &Arc<Entry>, owned: &Owned) -> Standing {
         match self.input.objects.get(&entry.object) {
             None => Standing::new(true, Health::Unknown, Some(not_observed())),
             Some(Observed::Unknown(reason)) => Standing::new(true, Health::Unknown, Some(reason.clone())),
@@ -747,7 +748,7 @@ impl AppPlanner<'_> {
         }
     }
 
-    fn stand_present(&self, entry: &Entry, owned: &Owned, present: &Present) -> Standing {
+    fn stand_present(&self, entry: &Arc<Entry>, owned: &Owned, present: &Present) -> Standing {
         let mut standing = Standing::new(true, present.verdict.health, present.verdict.reason.clone());
         if present.deleting {
             return standing;
@@ -795,13 +796,13 @@ impl AppPlanner<'_> {
     }
 
     /// Heals drift if the policy says so and it is time.
-    fn heal(&self, standing: &mut Standing, entry: &Entry, owned: &Owned, changes: Vec<FieldChange>) {
+    fn heal(&self, standing: &mut Standing, entry: &Arc<Entry>, owned: &Owned, changes: Vec<FieldChange>) {
         if entry.policy.heal == Heal::Correct {
             self.apply_when_due(standing, entry, Some(owned), Some(changes));
         }
     }
 
-    fn apply_when_due(&self, standing: &mut Standing, entry: &Entry, owned: Option<&Owned>, drift: Option<Vec<FieldChange>>) {
+    fn apply_when_due(&self, standing: &mut Standing, entry: &Arc<Entry>, owned: Option<&Owned>, drift: Option<Vec<FieldChange>>) {
         let due = self.input.attempts.next(self.app, &entry.object, drift.is_some());
         if due > self.input.now {
             standing.wake = Some(due);
@@ -809,10 +810,10 @@ impl AppPlanner<'_> {
         }
         let mut ignore = entry.policy.ignore.clone();
         ignore.extend(owned.into_iter().flat_map(|owned| owned.yielded.iter().cloned().map(Ignore::Pointer)));
-        standing.step = Some(StepKind::Apply { entry: Box::new(entry.clone()), drift, ignore });
+        standing.step = Some(StepKind::Apply { entry: entry.clone(), drift, ignore });
     }
 
-    fn drift_reason(&self, entry: &Entry, what: &str) -> Reason {
+    fn drift_reason(&self, entry: &Arc<Entry>, what: &str) -> Reason {
         let key = &entry.object;
         let (code, outcome) = match (entry.policy.heal, self.input.attempts.fight(self.app, key)) {
             _ if self.held().is_some() => ("Drifted", "its app is held".to_owned()),
@@ -881,7 +882,7 @@ fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<Stri
     })
 }
 
-fn kind_not_served(entry: &Entry, release: &Release) -> Standing {
+fn kind_not_served(entry: &Arc<Entry>, release: &Release) -> Standing {
     let key = &entry.object;
     let brings_its_own = release.entries.keys().any(|other| {
         other.kind.kind == "CustomResourceDefinition" && other.name.split_once('.').is_some_and(|(_, group)| group == key.kind.group)
@@ -899,17 +900,17 @@ pub(crate) fn not_observed() -> Reason {
     Reason::new(Severity::Wait, "NotObserved", "was not observed yet")
 }
 
-fn applying(entry: &Entry) -> Reason {
+fn applying(entry: &Arc<Entry>) -> Reason {
     Reason::new(Severity::Wait, "Applying", format!("{} is about to be applied", entry.object))
 }
 
-pub(crate) fn wave_waits((phase, wave): (Phase, i32), entry: &Entry, standing: &Standing) -> Reason {
+pub(crate) fn wave_waits((phase, wave): (Phase, i32), entry: &Arc<Entry>, standing: &Standing) -> Reason {
     let why = standing.reason.as_ref().map_or(String::new(), |reason| format!(" ({})", reason.message));
     let message = format!("later waves wait for {phase:?} wave {wave}: {} is {}{why}", entry.object, standing.health);
     Reason::new(Severity::Wait, "WaveNotHealthy", message)
 }
 
-fn kept_reason(kept: &[&ObjectKey]) -> Option<Reason> {
+fn kept_reason(kept: &[&Arc<ObjectKey>]) -> Option<Reason> {
     let first = kept.first()?;
     let message = format!("{} objects are neither wanted nor withdrawn and are kept, {first} among them", kept.len());
     Some(Reason::new(Severity::Warning, "Unaccounted", message))

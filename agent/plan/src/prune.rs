@@ -1,6 +1,7 @@
 //! What may be deleted, and why not: withdrawn by the index, owned by uid, within the budget, in reverse order.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use shared_model::{AppName, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Phase, Release, deletion_budget, waits_always};
@@ -50,7 +51,7 @@ pub(crate) struct PruneInput<'a> {
     /// What permitted and approved deletions still wait for, as "until ...".
     pub(crate) waits: Option<&'a str>,
     /// Withdrawn objects that count as gone, whatever is there now.
-    pub(crate) settled: Option<&'a BTreeSet<ObjectKey>>,
+    pub(crate) settled: Option<&'a BTreeSet<Arc<ObjectKey>>>,
     pub(crate) permit: &'a PrunePermit,
     pub(crate) guardrail: &'a Guardrail,
     pub(crate) attempts: &'a Attempts,
@@ -193,7 +194,7 @@ impl Pruning {
     }
 
     fn step(&mut self, app: &AppName, object: &ObjectKey, order: u32, kind: StepKind) {
-        self.steps.push(Step { order, app: app.clone(), object: object.clone(), kind });
+        self.steps.push(Step { order, app: app.clone(), object: Arc::new(object.clone()), kind });
     }
 
     /// A withdrawal of something that the inventory does not have: it is gone, or the inventory was lost and the tracking annotation tells.
@@ -214,7 +215,7 @@ impl Pruning {
 }
 
 /// Objects that the app owns and that are neither wanted nor withdrawn: kept, and reported.
-pub(crate) fn unaccounted<'a>(inventory: &'a AppInventory, desired: &DesiredApp, release: Option<&Release>) -> Vec<&'a ObjectKey> {
+pub(crate) fn unaccounted<'a>(inventory: &'a AppInventory, desired: &DesiredApp, release: Option<&Release>) -> Vec<&'a Arc<ObjectKey>> {
     let withdrawn = |key: &ObjectKey| desired.withdrawals.iter().any(|withdrawal| withdrawal.object == *key);
     let wanted = |key: &ObjectKey| release.is_some_and(|release| release.entries.contains_key(key));
     inventory.objects.keys().filter(|key| !wanted(key) && !withdrawn(key)).collect()

@@ -1,6 +1,8 @@
 //! Transactional releases: nothing is written until the API server has accepted a dry run of everything. What only the release itself makes
 //! possible (objects of a kind, or in a namespace, that it brings) cannot be tried beforehand and is judged when it is applied.
 
+use std::sync::Arc;
+
 use shared_model::{Digest, Health, Reason, Severity, Timestamp};
 use shared_release::{Entry, Existing, Release};
 
@@ -11,7 +13,7 @@ use crate::plan::{AppPlanner, StepKind};
 /// What a release waits for before anything of it is written.
 pub(crate) struct Rehearsal<'a> {
     /// Dry runs to make now.
-    pub(crate) steps: Vec<(&'a Entry, StepKind)>,
+    pub(crate) steps: Vec<(&'a Arc<Entry>, StepKind)>,
     /// Why nothing may be written yet.
     pub(crate) reason: Reason,
     /// Something was refused.
@@ -22,7 +24,7 @@ pub(crate) struct Rehearsal<'a> {
 
 impl AppPlanner<'_> {
     /// What has to be tried before `entries`, which are not applied yet, may be. `None` if the API server accepted all that can be tried.
-    pub(crate) fn rehearse<'a>(&self, digest: &Digest, release: &'a Release, entries: &[&'a Entry]) -> Option<Rehearsal<'a>> {
+    pub(crate) fn rehearse<'a>(&self, digest: &Digest, release: &'a Release, entries: &[&'a Arc<Entry>]) -> Option<Rehearsal<'a>> {
         let attempts = self.input.attempts;
         let mut steps = Vec::new();
         let mut wake = None;
@@ -48,7 +50,7 @@ impl AppPlanner<'_> {
             if due > self.input.now {
                 wake = [wake, Some(due)].into_iter().flatten().min();
             } else {
-                steps.push((*entry, StepKind::Rehearse { entry: Box::new((*entry).clone()), release: *digest }));
+                steps.push((*entry, StepKind::Rehearse { entry: (*entry).clone(), release: *digest }));
             }
         }
         let reason = match refusals.first() {
@@ -64,10 +66,10 @@ impl AppPlanner<'_> {
     }
 
     /// The entries of `release` that are to be applied or run and are not yet.
-    pub(crate) fn unapplied<'a>(&self, digest: &Digest, release: &'a Release) -> Vec<&'a Entry> {
+    pub(crate) fn unapplied<'a>(&self, digest: &Digest, release: &'a Release) -> Vec<&'a Arc<Entry>> {
         let nothing = AppInventory::default();
-        let inventory = self.input.inventory.apps.get(self.app).unwrap_or(&nothing);
-        let applied = |entry: &Entry| match &entry.hook {
+        let inventory = self.input.inventory.apps.get(self.app).map_or(&nothing, |inventory| &**inventory);
+        let applied = |entry: &Arc<Entry>| match &entry.hook {
             Some(_) => inventory.hooks.get(digest, &entry.object, entry.phase).is_some(),
             None => inventory.objects.get(&entry.object).is_some_and(|owned| owned.applied == Some(entry.digest)),
         };
@@ -75,7 +77,7 @@ impl AppPlanner<'_> {
     }
 
     /// Whether applying the release writes this object.
-    fn is_written(&self, entry: &Entry) -> bool {
+    fn is_written(&self, entry: &Arc<Entry>) -> bool {
         match entry.policy.existing {
             Existing::Override | Existing::Merge => true,
             Existing::IfNotPresent => matches!(self.input.objects.get(&entry.object), Some(Observed::Absent | Observed::Ended { .. })),

@@ -28,14 +28,14 @@ pub struct DesiredRemoval {
 
 impl DesiredRemoval {
     /// Its hooks of `phase`.
-    fn hooks(&self, phase: Phase) -> impl Iterator<Item = (&Entry, &Hook)> {
+    fn hooks(&self, phase: Phase) -> impl Iterator<Item = (&Arc<Entry>, &Hook)> {
         let hooks = self.release.removal_hooks().filter_map(|entry| Some((entry, entry.hook.as_ref()?)));
         hooks.filter(move |(_, hook)| hook.phases.contains(&phase))
     }
 
     /// Whether all of its hooks are known to have succeeded.
     fn has_run(&self, runs: &RemovalRuns) -> bool {
-        let succeeded = |object: &ObjectKey, phase| {
+        let succeeded = |object: &Arc<ObjectKey>, phase| {
             let run = runs.runs.get(&(object.clone(), phase));
             run.is_some_and(|run| run.end == Some(HookEnd::Succeeded))
         };
@@ -44,7 +44,7 @@ impl DesiredRemoval {
 
     /// Whether `object` is one of its hooks.
     pub(crate) fn runs(&self, object: &ObjectKey) -> bool {
-        self.release.entries.get(object).is_some_and(Entry::is_of_removal)
+        self.release.entries.get(object).is_some_and(|entry| entry.is_of_removal())
     }
 }
 
@@ -78,7 +78,7 @@ impl AppPlanner<'_> {
             return Pruning { reason: Some(reason), ..Pruning::default() };
         };
         // What PostDelete hooks made is of the removal, also where the app had an object of that name before.
-        let made: BTreeSet<ObjectKey> =
+        let made: BTreeSet<Arc<ObjectKey>> =
             runs.runs.keys().filter(|(_, phase)| *phase == Phase::PostDelete).map(|(key, _)| key.clone()).collect();
         let prune = PruneInput { settled: Some(&made), ..*prune };
         let permitted = match prune.permit {
@@ -108,14 +108,16 @@ impl AppPlanner<'_> {
         making.steps.extend(leftovers);
         // What ends with this very plan is only then known to leave nothing behind.
         if ended && none_left && desired.has_run(runs) {
-            let kept: Vec<&ObjectKey> = prune.inventory.objects.keys().filter(|key| desired.runs(key)).collect();
+            let kept: Vec<&Arc<ObjectKey>> = prune.inventory.objects.keys().filter(|key| desired.runs(key)).collect();
             making.app_plan.state.removed = kept.is_empty();
-            for object in kept {
-                let kind = StepKind::Forget(ForgetCause::LeftBehind);
-                making.steps.push(Step { order: 0, app: self.app.clone(), object: object.clone(), kind });
-            }
+            making.steps.extend(kept.into_iter().map(|object| self.leave_behind(object)));
         }
         pruning
+    }
+
+    /// Lets go of what a hook of a removal made.
+    pub(crate) fn leave_behind(&self, object: &Arc<ObjectKey>) -> Step {
+        Step { order: 0, app: self.app.clone(), object: object.clone(), kind: StepKind::Forget(ForgetCause::LeftBehind) }
     }
 
     /// Plans the hooks of `phase` wave by wave; says whether all have succeeded.
@@ -127,7 +129,7 @@ impl AppPlanner<'_> {
         mut blocked: Option<Reason>,
         making: &mut Making<'_>,
     ) -> bool {
-        let mut waves: BTreeMap<i32, Vec<(&Entry, &Hook)>> = BTreeMap::new();
+        let mut waves: BTreeMap<i32, Vec<(&Arc<Entry>, &Hook)>> = BTreeMap::new();
         desired.hooks(phase).for_each(|(entry, hook)| waves.entry(entry.wave).or_default().push((entry, hook)));
         let release = (&desired.removal.release, &*desired.release);
         let mut all = true;

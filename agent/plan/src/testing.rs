@@ -3,6 +3,7 @@
 //! to its end is left to `hook`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use shared_model::{AppTest, Digest, ObjectKey, Reason, Severity, TestOutcome, TestResult, Timestamp};
@@ -22,7 +23,7 @@ pub enum TestNote {
     /// This test failed by what is seen without its object.
     Fail {
         /// The test.
-        object: ObjectKey,
+        object: Arc<ObjectKey>,
         /// Why.
         message: String,
     },
@@ -65,13 +66,13 @@ pub(crate) struct TestInput<'a> {
 #[derive(Default)]
 pub(crate) struct Testing {
     pub(crate) note: Option<TestNote>,
-    pub(crate) step: Option<(ObjectKey, StepKind)>,
+    pub(crate) step: Option<(Arc<ObjectKey>, StepKind)>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) report: Option<AppTest>,
 }
 
 /// Decides what comes next. `stand` tells how a test stands whose end is not known.
-pub(crate) fn plan_tests(input: &TestInput<'_>, stand: impl Fn(&Entry, &Hook, Option<&HookRun>) -> Standing) -> Testing {
+pub(crate) fn plan_tests(input: &TestInput<'_>, stand: impl Fn(&Arc<Entry>, &Hook, Option<&HookRun>) -> Standing) -> Testing {
     let tests = input.inventory.tests.as_ref();
     let asked = input.request.zip(input.release).filter(|(request, _)| tests.is_none_or(|tests| tests.request != request.id));
     if let Some((request, (digest, release))) = asked {
@@ -111,7 +112,7 @@ fn go_on(
     input: &TestInput<'_>,
     tests: &TestRuns,
     release: &Release,
-    stand: impl Fn(&Entry, &Hook, Option<&HookRun>) -> Standing,
+    stand: impl Fn(&Arc<Entry>, &Hook, Option<&HookRun>) -> Standing,
 ) -> Testing {
     let (entries, late) = (in_order(release), tests.until <= input.now);
     if entries.is_empty() {
@@ -155,7 +156,7 @@ fn go_on(
 /// Why a test failed although its object does not say so: it is gone before its end was seen, or what another has made stands in its place.
 /// An ordinary hook would run again, or be applied over it; a test that was run is not run twice, and one that runs over something old would
 /// tell how that went.
-fn self_evident(input: &TestInput<'_>, entry: &Entry, hook: &Hook, run: Option<&HookRun>, standing: &Standing) -> Option<String> {
+fn self_evident(input: &TestInput<'_>, entry: &Arc<Entry>, hook: &Hook, run: Option<&HookRun>, standing: &Standing) -> Option<String> {
     let seen = input.objects.get(&entry.object);
     if let Some(run) = run.filter(|run| run.uid.is_some()) {
         let gone = match seen? {
@@ -180,7 +181,7 @@ fn self_evident(input: &TestInput<'_>, entry: &Entry, hook: &Hook, run: Option<&
     (!makes_room).then(|| format!("it is there already, and {remedy}"))
 }
 
-fn failed(tests: &TestRuns, release: &Release, entry: &Entry, message: String) -> Testing {
+fn failed(tests: &TestRuns, release: &Release, entry: &Arc<Entry>, message: String) -> Testing {
     let note = TestNote::Fail { object: entry.object.clone(), message: cut(message) };
     Testing { note: Some(note), step: None, wake: None, report: Some(report(tests, Some(release), None)) }
 }
@@ -201,10 +202,10 @@ fn cut(message: String) -> String {
 }
 
 /// The tests of a release as Helm runs them: by weight, then by name; of two with one name what others need comes first.
-fn in_order(release: &Release) -> Vec<(&Entry, &Hook)> {
-    let mut entries: Vec<(&Entry, &Hook)> = release.tests().filter_map(|entry| Some((entry, entry.hook.as_ref()?))).collect();
+fn in_order(release: &Release) -> Vec<(&Arc<Entry>, &Hook)> {
+    let mut entries: Vec<(&Arc<Entry>, &Hook)> = release.tests().filter_map(|entry| Some((entry, entry.hook.as_ref()?))).collect();
     entries.sort_by(|(a, _), (b, _)| {
-        let order = |entry: &Entry| (entry.wave, entry.object.name.clone(), rank(&entry.object.kind));
+        let order = |entry: &Arc<Entry>| (entry.wave, entry.object.name.clone(), rank(&entry.object.kind));
         order(a).cmp(&order(b)).then_with(|| a.object.cmp(&b.object))
     });
     entries
@@ -222,8 +223,8 @@ fn report(tests: &TestRuns, release: Option<&Release>, reason: Option<&Reason>) 
         None => (TestOutcome::Running, reason.cloned(), None),
     };
     let keys: Vec<&ObjectKey> = match release {
-        Some(release) => in_order(release).into_iter().map(|(entry, _)| &entry.object).collect(),
-        None => tests.runs.keys().collect(),
+        Some(release) => in_order(release).into_iter().map(|(entry, _)| &*entry.object).collect(),
+        None => tests.runs.keys().map(Arc::as_ref).collect(),
     };
     let over = tests.end.is_some();
     let result = |object: &ObjectKey| {

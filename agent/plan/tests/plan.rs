@@ -247,14 +247,14 @@ impl Scene {
             wave: after(words, "wave").map_or(0, |wave| wave.parse().expect("a number")),
             hook,
             policy,
-            object,
+            object: object.into(),
         };
         self.wants.entry(app).or_default().push(entry);
     }
 
     fn own(&mut self, app: &AppName, object: &ObjectKey, words: &[&str]) {
         let intent = words.contains(&"intent");
-        *self.inventory.entry(app, object) = Owned {
+        *self.inventory.entry(app, &Arc::new(object.clone())) = Owned {
             uid: (!intent).then(|| after(words, "uid").map_or_else(|| format!("u-{}", object.name), str::to_owned)),
             applied: (!intent).then(|| content(object, after(words, "content").unwrap_or("v1"))),
             stage: (Phase::Sync, after(words, "wave").map_or(0, |wave| wave.parse().expect("a number"))),
@@ -280,7 +280,7 @@ impl Scene {
             }
         };
         for name in &self.begun {
-            inventory.apps.entry(name.clone()).or_default().begin_removal(SINCE);
+            inventory.app(name).begin_removal(SINCE);
         }
         for (name, words) in &self.tested {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -297,7 +297,7 @@ impl Scene {
                     _ => None,
                 },
             };
-            inventory.apps.entry(name.clone()).or_default().tests = Some(tests);
+            inventory.app(name).tests = Some(tests);
         }
         for (name, object, words) in &self.ran {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -315,10 +315,10 @@ impl Scene {
                 removed: words.contains(&"removed"),
                 ..HookRun::default()
             };
-            *inventory.apps.entry(name.clone()).or_default().run(release, object, phase(words[0])) = run;
+            *inventory.app(name).run(release, &Arc::new(object.clone()), phase(words[0])) = run;
         }
         for name in &self.over {
-            let hooks = &mut inventory.apps.entry(name.clone()).or_default().hooks;
+            let hooks = &mut inventory.app(name).hooks;
             hooks.begin(digest(name));
             hooks.over = true;
         }
@@ -1403,7 +1403,7 @@ proptest! {
             for step in &deletions {
                 let StepKind::Delete { uid } = &step.kind else { continue };
                 prop_assert!(!away, "the hub is away");
-                prop_assert!(app.withdrawals.contains(&Withdrawal { object: step.object.clone(), to: None }), "not withdrawn: {}", step.object);
+                prop_assert!(app.withdrawals.contains(&Withdrawal { object: ObjectKey::clone(&step.object), to: None }), "not withdrawn: {}", step.object);
                 let owned = scene.inventory.get(name, &step.object).and_then(|owned| owned.uid.clone());
                 prop_assert_eq!(owned.as_ref(), Some(uid), "not owned by uid");
                 let there = matches!(scene.objects.get(&step.object), Some(Observed::Present(present)) if present.uid == *uid && !present.deleting);

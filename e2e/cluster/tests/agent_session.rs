@@ -154,7 +154,7 @@ impl Hub {
                 contents.push(Bytes::from(blob));
                 let sealed = object.is_secret().then(|| key.id().clone());
                 let (object, policy) = (object.key(), Policy::default());
-                Entry { object, version: "v1".into(), digest, sealed, phase: Phase::Sync, wave: 0, hook: None, policy }
+                Entry { object: object.into(), version: "v1".into(), digest, sealed, phase: Phase::Sync, wave: 0, hook: None, policy }
             })
             .collect();
         let (release, bytes) = Release::new(app.clone(), entries).encode();

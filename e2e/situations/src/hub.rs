@@ -213,7 +213,7 @@ fn release(app: &AppName, objects: &[PublishedObject], key: &AppKey, contents: &
         let (digest, blob) = encode_object(&object, key)?;
         contents.insert(digest, blob);
         entries.push(Entry {
-            object: object.key(),
+            object: object.key().into(),
             version: object.api_version().rsplit('/').next().unwrap_or_default().to_owned(),
             digest,
             sealed: object.is_secret().then(|| key.id().clone()),

@@ -792,7 +792,7 @@ impl HubApi {
                     (ChangeWord::Changed, found.into_iter().map(field).collect())
                 }
             };
-            changes.push(ObjectDiff { object: (&key).into(), change, fields });
+            changes.push(ObjectDiff { object: (&*key).into(), change, fields });
         }
         Ok(changes)
     }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hub_fleet::{App, Apply as AppApply, Conflicts as AppConflicts, Heal as AppHeal, HealthCheckExpr, IgnoreDifference, OnDelete};
 use serde_json::json;
@@ -319,7 +320,7 @@ impl Assembly<'_> {
         let sealed = object.is_secret().then(|| self.key.id().clone());
         let version = object.api_version().rsplit('/').next().unwrap_or_default().to_owned();
         let phase = hook.as_ref().and_then(|hook| hook.phases.first().copied()).unwrap_or_default();
-        let entry = Entry { object: key.clone(), version, digest, sealed, phase, wave, hook, policy };
+        let entry = Entry { object: Arc::new(key.clone()), version, digest, sealed, phase, wave, hook, policy };
         self.entries.insert(key, entry);
     }
 
@@ -417,7 +418,7 @@ fn put_homes_first(entries: &mut BTreeMap<ObjectKey, Entry>, objects: &[Object])
         .collect();
     let namespace = GroupKind::new("", "Namespace");
     let is_home = |entry: &&Entry| entry.hook.is_none() && (entry.object.kind == crd || entry.object.kind == namespace);
-    let homes: Vec<ObjectKey> = entries.values().filter(is_home).map(|entry| entry.object.clone()).collect();
+    let homes: Vec<Arc<ObjectKey>> = entries.values().filter(is_home).map(|entry| entry.object.clone()).collect();
     for home in homes {
         let first =
             if home.kind == crd { defined.get(home.name.as_str()).and_then(|kind| kinds.get(kind)) } else { namespaces.get(&home.name) };

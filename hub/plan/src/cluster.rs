@@ -337,8 +337,11 @@ impl<'a> Planner<'a> {
         };
         let next = work.next();
         let old = work.old.into_iter().flat_map(had);
-        let withdraws: BTreeSet<ObjectKey> =
-            old.map(|entry| &entry.object).filter(|object| !next.is_some_and(|next| next.entries.contains_key(object))).cloned().collect();
+        let withdraws: BTreeSet<ObjectKey> = old
+            .map(|entry| &*entry.object)
+            .filter(|object| !next.is_some_and(|next| next.entries.contains_key(*object)))
+            .cloned()
+            .collect();
         let digest = held_digest(self.input.cluster, name, reason, release.as_ref(), &withdraws);
         work.sanction = self.input.approvals.iter().filter(|approval| approval.app == *name && approval.digest == digest).min();
         let approved = work.sanction.is_some();
@@ -426,7 +429,7 @@ impl<'a> Planner<'a> {
             for entry in work.old.into_iter().flat_map(had) {
                 let prune = if orphans { Prune::Never } else { entry.policy.prune };
                 let leftover = Leftover { prune, since: self.input.next, sanction: sanction.cloned() };
-                leftovers.insert(entry.object.clone(), leftover);
+                leftovers.insert(ObjectKey::clone(&entry.object), leftover);
             }
         }
         if let Some(next) = work.next() {
@@ -635,9 +638,9 @@ enum Taker {
 /// The objects of `release` that are among `objects`, at the cost of the smaller side.
 fn common<'r>(release: &'r Release, objects: &'r BTreeSet<&'r ObjectKey>) -> Box<dyn Iterator<Item = &'r ObjectKey> + 'r> {
     if release.entries.len() <= objects.len() {
-        Box::new(release.entries.keys().filter(|object| objects.contains(object)))
+        Box::new(release.entries.keys().map(Arc::as_ref).filter(|object| objects.contains(object)))
     } else {
-        Box::new(objects.iter().copied().filter(|object| release.entries.contains_key(object)))
+        Box::new(objects.iter().copied().filter(|object| release.entries.contains_key(*object)))
     }
 }
 

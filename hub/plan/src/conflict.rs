@@ -32,7 +32,7 @@ pub(crate) fn shared_objects<'a>(
     for (app, release) in settled {
         if release.entries.len() <= claimed.len() {
             for entry in claims(release) {
-                claimed.get(&entry.object).into_iter().flatten().for_each(|other| note(app, other, &entry.object));
+                claimed.get(&*entry.object).into_iter().flatten().for_each(|other| note(app, other, &entry.object));
             }
         } else {
             for (object, others) in claimed.iter().filter(|(object, _)| claims_object(release, object)) {

@@ -73,10 +73,11 @@ fn compare(difference: &mut AppDifference, releases: &BTreeMap<Digest, Arc<Relea
         difference.unknown = unknown;
         return;
     }
-    difference.added = new.keys().filter(|key| !old.contains_key(*key)).cloned().collect();
-    difference.removed = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
+    let own = |key: &Arc<ObjectKey>| ObjectKey::clone(key);
+    difference.added = new.keys().filter(|key| !old.contains_key(*key)).map(own).collect();
+    difference.removed = old.keys().filter(|key| !new.contains_key(*key)).map(own).collect();
     let changed = new.iter().filter(|(key, entry)| old.get(*key).is_some_and(|old| old != *entry));
-    difference.changed = changed.map(|(key, _)| key.clone()).collect();
+    difference.changed = changed.map(|(key, _)| own(key)).collect();
 }
 
 #[cfg(test)]
@@ -100,7 +101,7 @@ mod tests {
             let name = text.split('=').next().expect("a name");
             let digest = Digest::of(text.as_bytes());
             let (phase, policy) = (Phase::Sync, Policy::default());
-            Entry { object: key(name), version: "v1".into(), digest, sealed: None, phase, wave: 0, hook: None, policy }
+            Entry { object: key(name).into(), version: "v1".into(), digest, sealed: None, phase, wave: 0, hook: None, policy }
         };
         let release = Release::new("web".parse().expect("valid"), objects.iter().map(entry));
         (release.encode().0, Arc::new(release))

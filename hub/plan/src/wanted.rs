@@ -88,7 +88,7 @@ pub struct Gone {
 
 /// The entries of a release that its app claims for itself.
 pub fn claims(release: &Release) -> impl Iterator<Item = &Entry> {
-    release.entries.values().filter(|entry| entry.is_claimed())
+    release.entries.values().map(Arc::as_ref).filter(|entry| entry.is_claimed())
 }
 
 /// The entries of a release that its app has while it runs: all that it claims but the hooks of its removal.
@@ -98,5 +98,5 @@ pub(crate) fn had(release: &Release) -> impl Iterator<Item = &Entry> {
 
 /// Whether `release` claims `object`.
 pub(crate) fn claims_object(release: &Release, object: &ObjectKey) -> bool {
-    release.entries.get(object).is_some_and(Entry::is_claimed)
+    release.entries.get(object).is_some_and(|entry| entry.is_claimed())
 }

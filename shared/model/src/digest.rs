@@ -1,7 +1,7 @@
 //! Content digests. What is hashed (canonical JSON, an encoded release) is the business of the crate that owns the content.
 
-use std::fmt;
 use std::str::FromStr;
+use std::{fmt, io};
 
 /// A SHA-256 digest. Written `sha256:<64 hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,18 @@ impl Digest {
         Self(out)
     }
 
+    /// The digest of what `write` writes, for what need not be in memory as a whole.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn of_written<E>(write: impl FnOnce(&mut dyn io::Write) -> Result<(), E>) -> Result<Self, E> {
+        let mut hashing = Hashing(ring::digest::Context::new(&ring::digest::SHA256));
+        write(&mut hashing)?;
+        let mut out = [0; 32];
+        out.copy_from_slice(hashing.0.finish().as_ref());
+        Ok(Self(out))
+    }
+
     /// Takes 32 bytes that are already a SHA-256 digest.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -41,6 +53,19 @@ impl Digest {
     /// The first 12 hexadecimal digits, for people.
     pub fn short(&self) -> String {
         self.hex()[..12].to_owned()
+    }
+}
+
+struct Hashing(ring::digest::Context);
+
+impl io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

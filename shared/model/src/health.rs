@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// How an object or an app is. Ordered from best to worst, so that an app's health is the maximum over its objects
 /// (Argo CD's order Healthy < Suspended < Progressing < Missing < Degraded < Unknown, with Waiting beside Progressing).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Health {
     /// Works as its kind defines it.
     Healthy,
@@ -20,6 +20,7 @@ pub enum Health {
     /// Failed, or past its deadline.
     Degraded,
     /// Could not be observed. Never shown as green.
+    #[default]
     Unknown,
 }
 

@@ -1,7 +1,8 @@
-//! Names that are checked once, at the door, and need no checking inside.
+//! Names that are checked once, at the door, and need no checking inside. A copy of one is the same text in memory.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The longest name of a fleet, region, cluster, app, project or source: a Kubernetes label value and DNS label hold 63 characters, and
 /// names of ours become both.
@@ -39,7 +40,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $check:ident, $rule:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The name as text.
@@ -59,7 +60,7 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, InvalidName> {
                 if $check(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(InvalidName { what: $what, text: text.chars().take(80).collect(), rule: $rule })
                 }

@@ -103,7 +103,7 @@ pub struct ObjectState {
 }
 
 /// One app in one cluster as its agent sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AppState {
     /// The release that is wanted, as the agent's newest index says; `None` if the app is being withdrawn.
     pub wanted: Option<Digest>,

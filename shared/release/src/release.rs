@@ -1,6 +1,7 @@
 //! A release: the content of one app, shared by all clusters whose render is equal. Everything that the hub can resolve is resolved here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use shared_expression::HealthExpressions;
@@ -184,8 +185,8 @@ pub struct Policy {
 /// One object of a release.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Which object.
-    pub object: ObjectKey,
+    /// Which object. Whoever speaks of the object can share it: an agent's memory is keys for the larger part.
+    pub object: Arc<ObjectKey>,
     /// The version that the manifest is written in, without the group.
     pub version: String,
     /// The digest of its blob.
@@ -214,7 +215,7 @@ pub struct Release {
     /// How objects of kinds are that the app judges itself.
     pub health: Vec<HealthRule>,
     /// The objects by key.
-    pub entries: BTreeMap<ObjectKey, Entry>,
+    pub entries: BTreeMap<Arc<ObjectKey>, Arc<Entry>>,
 }
 
 impl Entry {
@@ -251,7 +252,7 @@ impl Release {
 
     /// A release of `entries`. What it requires follows from them.
     pub fn new(app: AppName, entries: impl IntoIterator<Item = Entry>) -> Self {
-        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.object.clone(), entry)).collect();
+        let entries: BTreeMap<_, _> = entries.into_iter().map(|entry| (entry.object.clone(), Arc::new(entry))).collect();
         let hooks = entries.values().any(|entry| entry.hook.is_some() || entry.phase != Phase::Sync);
         let lenient = |policy: &Policy| policy.ignore_health || matches!(policy.existing, Existing::Merge | Existing::Ignore);
         let lenience = entries.values().any(|entry| lenient(&entry.policy));
@@ -260,9 +261,9 @@ impl Release {
         let features = [
             (hooks, FEATURE_HOOKS),
             (lenience, FEATURE_LENIENCE),
-            (entries.values().any(Entry::is_test), FEATURE_TESTS),
+            (entries.values().any(|entry| entry.is_test()), FEATURE_TESTS),
             (ignores, FEATURE_IGNORE),
-            (entries.values().any(Entry::is_of_removal), FEATURE_REMOVAL),
+            (entries.values().any(|entry| entry.is_of_removal()), FEATURE_REMOVAL),
             (entries.values().any(|entry| entry.policy.conflicts != Conflicts::default()), FEATURE_CONFLICTS),
         ];
         let requires = features.into_iter().filter(|(needed, _)| *needed).map(|(_, feature)| feature.to_owned()).collect();
@@ -288,12 +289,12 @@ impl Release {
     }
 
     /// The tests, by object.
-    pub fn tests(&self) -> impl Iterator<Item = &Entry> {
+    pub fn tests(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.entries.values().filter(|entry| entry.is_test())
     }
 
     /// The hooks of the app's removal, by object.
-    pub fn removal_hooks(&self) -> impl Iterator<Item = &Entry> {
+    pub fn removal_hooks(&self) -> impl Iterator<Item = &Arc<Entry>> {
         self.entries.values().filter(|entry| entry.is_of_removal())
     }
 
@@ -477,7 +478,7 @@ impl TryFrom<ReleaseFile> for Release {
         }
         let mut entries = BTreeMap::new();
         for object in file.objects {
-            let key = ObjectKey::new(GroupKind::new(object.group, object.kind), object.namespace.as_deref(), object.name);
+            let key = Arc::new(ObjectKey::new(GroupKind::new(object.group, object.kind), object.namespace.as_deref(), object.name));
             if let Some(problem) = misnamed(&key) {
                 return Err(malformed(problem));
             }
@@ -507,7 +508,7 @@ impl TryFrom<ReleaseFile> for Release {
                     ignore,
                 },
             };
-            if entries.insert(key.clone(), entry).is_some() {
+            if entries.insert(key.clone(), Arc::new(entry)).is_some() {
                 return Err(malformed(format!("{key} stands in it twice")));
             }
         }

@@ -27,7 +27,7 @@ fn key(kind: &str, name: &str) -> ObjectKey {
 
 fn entry(name: &str) -> Entry {
     Entry {
-        object: key("ConfigMap", name),
+        object: key("ConfigMap", name).into(),
         version: "v1".into(),
         digest: Digest::of(name.as_bytes()),
         sealed: None,
@@ -118,7 +118,7 @@ fn a_name_that_is_no_single_segment_of_a_path_is_refused_wherever_it_stands() {
         ("web", "a%2Fb"),
     ] {
         let object = ObjectKey::new(GroupKind::new("", "ConfigMap"), Some(namespace), name);
-        let (_, bytes) = Release::new(app("web"), [Entry { object: object.clone(), ..entry("a") }]).encode();
+        let (_, bytes) = Release::new(app("web"), [Entry { object: object.clone().into(), ..entry("a") }]).encode();
         let refused = Release::decode(&bytes, SUPPORTED_FEATURES);
         assert!(matches!(&refused, Err(DecodeError::Malformed { detail, .. }) if detail.contains("no single object")), "{refused:?}");
         let mut index = index();

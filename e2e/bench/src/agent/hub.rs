@@ -125,7 +125,7 @@ impl Hub {
             let (digest, blob) = encode_object(&object, &key)?;
             contents.insert(digest, blob.into());
             entries.push(Entry {
-                object: object.key(),
+                object: object.key().into(),
                 version: object.api_version().rsplit('/').next().unwrap_or_default().to_owned(),
                 digest,
                 sealed: None,

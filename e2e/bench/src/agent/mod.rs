@@ -102,7 +102,7 @@ async fn measure(bench: &Bench, part: Part) -> anyhow::Result<Vec<Table>> {
         Part::Large => large::measure(bench).await?,
         Part::Size => vec![size::measure(bench)?],
         Part::Peers => vec![peers::measure(bench).await?],
-        Part::Profile => vec![profile::measure(bench).await?],
+        Part::Profile => profile::measure(bench).await?,
     })
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use e2e_cluster::ControlPlane;
+use serde_json::Value;
 use tokio::process::{Child, Command};
 
 use super::hub::Hub;
@@ -52,6 +53,7 @@ impl Agent {
         command.args(arguments).args(["--admin-listen", "none", "--token", "bench", "--ca-pin", &hub.pin().to_string()]);
         command.args(["--hub", &hub.agents.to_string(), "--enrolment", &hub.enrolment.to_string()]);
         command.arg("--kubeconfig").arg(&kubeconfig).arg("--data-dir").arg(launch.directory.join("ledger"));
+        command.envs(as_deployed()?);
         command.current_dir(&launch.directory).stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("{} cannot be started", launch.program.display()))?;
         Ok(Self { child, log })
@@ -109,6 +111,16 @@ impl Agent {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LAST_WORDS)..].join("\n")
     }
+}
+
+/// What the agent's Deployment sets for the C library's memory, so that what is measured is what is shipped.
+fn as_deployed() -> anyhow::Result<Vec<(String, String)>> {
+    let deployment: Value = serde_yaml::from_str(include_str!("../../../../deploy/agent/base/deployment.yaml"))?;
+    let settings =
+        deployment.pointer("/spec/template/spec/containers/0/env").and_then(Value::as_array).context("the Deployment sets nothing")?;
+    let text = |setting: &Value, field: &str| setting.get(field).and_then(Value::as_str).map(str::to_owned);
+    let pair = |setting: &Value| Some((text(setting, "name").filter(|name| name.starts_with("MALLOC_"))?, text(setting, "value")?));
+    Ok(settings.iter().filter_map(pair).collect())
 }
 
 /// The memory of a process in bytes.
@@ -183,4 +195,15 @@ pub(super) fn work_directory() -> anyhow::Result<tempfile::TempDir> {
     let in_memory = Path::new("/dev/shm");
     let parent = if in_memory.is_dir() { in_memory.to_owned() } else { std::env::temp_dir() };
     Ok(tempfile::Builder::new().prefix("capstan-bench-").tempdir_in(parent)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_measured_is_set_as_in_the_deployment() {
+        let settings = as_deployed().expect("readable");
+        assert!(settings.iter().any(|(name, _)| name == "MALLOC_ARENA_MAX"), "{settings:?}");
+    }
 }

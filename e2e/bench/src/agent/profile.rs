@@ -1,17 +1,23 @@
-//! Where the agent's bytes are: the same large cluster under `heaptrack`, and the peak of its heap by the place in our own code that asked for it.
+//! Where the agent's bytes are: the same large cluster under `heaptrack`, and the peak of its heap by the place in our own code that asked for it, once
+//! while everything is applied for the first time and once after a restart.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::process::Command;
 
 use super::Bench;
+use super::processes::Launch;
 use super::stage::{PATIENCE, Stage};
 use super::workload::large;
 use crate::memory::mebibytes;
 use crate::table::Table;
+
+/// How long an agent is left alone before it is looked at.
+const SETTLES: Duration = Duration::from_secs(30);
 
 /// Places that are named one by one; the rest is one row.
 const PLACES: usize = 20;
@@ -32,35 +38,41 @@ const OURS: [&str; 12] = [
     "capstan_agent::",
 ];
 
-pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Table> {
+pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let count = bench.objects;
     let mut stage = Stage::set(bench).await?;
-    // The ledger is filled and all is applied before the profile begins: what is profiled is an agent that starts with all of it.
+    let plain = stage.launch.clone();
+    stage.launch = under_heaptrack(&plain, "first");
     let agent = stage.agent().await?;
     stage.namespace("large").await?;
     let (_, index) = stage.publish_and_see("large", &large("large", count)).await?;
     stage.hub.applied(index, PATIENCE).await?;
-    let first = record(&stage, agent, index, count).await?;
-    Ok(first)
+    tokio::time::sleep(SETTLES).await;
+    agent.stop_under_profiler(&plain.program).await?;
+    let first = table(&plain, "first", &format!("the heap of an agent that applied {count} objects of 2 KB"), count).await?;
+
+    stage.hub.forget();
+    stage.launch = under_heaptrack(&plain, "again");
+    let agent = stage.start_agent()?;
+    stage.hub.applied(index, PATIENCE).await?;
+    tokio::time::sleep(SETTLES).await;
+    agent.stop_under_profiler(&plain.program).await?;
+    let again = table(&plain, "again", &format!("the heap of an agent that was restarted with {count} objects of 2 KB"), count).await?;
+    Ok(vec![first, again])
 }
 
-async fn record(stage: &Stage, agent: super::processes::Agent, index: shared_model::Digest, count: usize) -> anyhow::Result<Table> {
-    agent.stop().await?;
-    stage.hub.forget();
-    let record = stage.launch.directory.join("heap");
-    let mut profiled = stage.launch.clone();
-    profiled.under = ["heaptrack", "-o", &record.display().to_string()].map(str::to_owned).into();
-    let agent = super::processes::Agent::start(&profiled, &stage.plane, &stage.hub)?;
-    stage.hub.applied(index, PATIENCE).await?;
-    tokio::time::sleep(std::time::Duration::from_secs(30)).await;
-    agent.stop_under_profiler(&profiled.program).await?;
-    let stacks = stage.launch.directory.join("stacks");
-    let mut table = Table::new(
-        &format!("Where the bytes are: the heap of an agent that was restarted with {count} objects of 2 KB"),
-        &["place", "at the peak", "bytes for each object", "at the end"],
-    );
-    let at_peak = places(&collapse(&record_file(&record)?, &stacks, "peak").await?);
-    let at_end = places(&collapse(&record_file(&record)?, &stacks, "leaked").await?);
+/// The same program, under a profiler that writes to `record` in its directory.
+fn under_heaptrack(plain: &Launch, record: &str) -> Launch {
+    let record = plain.directory.join(record).display().to_string();
+    Launch { under: ["heaptrack", "-o", &record].map(str::to_owned).into(), ..plain.clone() }
+}
+
+async fn table(launch: &Launch, record: &str, title: &str, count: usize) -> anyhow::Result<Table> {
+    let record = record_file(&launch.directory.join(record))?;
+    let stacks = launch.directory.join("stacks");
+    let mut table = Table::new(&format!("Where the bytes are: {title}"), &["place", "at the peak", "bytes for each object", "at the end"]);
+    let at_peak = places(&collapse(&record, &stacks, "peak").await?);
+    let at_end = places(&collapse(&record, &stacks, "leaked").await?);
     let mut all: Vec<(&String, u64, u64)> =
         at_peak.iter().map(|(place, bytes)| (place, *bytes, at_end.get(place).copied().unwrap_or(0))).collect();
     all.extend(at_end.iter().filter(|(place, _)| !at_peak.contains_key(*place)).map(|(place, bytes)| (place, 0, *bytes)));

@@ -132,7 +132,7 @@ impl Witness {
             None => BTreeSet::new(),
             Some(digest) => {
                 let bytes = store.get_blob(digest).await?.with_context(|| format!("release {digest} is not in the store"))?;
-                Release::decode(&bytes, SUPPORTED_FEATURES)?.entries.keys().filter_map(config_map).collect()
+                Release::decode(&bytes, SUPPORTED_FEATURES)?.entries.keys().filter_map(|key| config_map(key)).collect()
             }
         };
         let withdrawn = app.withdrawals.iter().filter(|withdrawal| withdrawal.to.is_none());

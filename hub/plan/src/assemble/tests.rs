@@ -50,7 +50,7 @@ fn assembled(app: &App, objects: &[&str]) -> Result<Assembled, Vec<AssembleError
 
 /// `ConfigMap web/a wave 0 Allowed Correct Override recreate ignore=/data`, one line for each entry.
 fn table(assembled: &Assembled) -> Vec<String> {
-    let line = |entry: &Entry| {
+    let line = |entry: &Arc<Entry>| {
         let Policy { prune, heal, existing, recreate, ignore_health, conflicts, ignore } = &entry.policy;
         let recreate =
             [(*recreate, " recreate"), (*ignore_health, " whatever its health"), (*conflicts == Conflicts::Report, " reports conflicts")]

@@ -59,7 +59,7 @@ fn entry(text: &str) -> Entry {
     let digest = Digest::of(text.as_bytes());
     let hook = text.ends_with('^').then(|| Hook { phases: BTreeSet::from([Phase::PreDelete]), delete: BTreeSet::new() });
     let phase = if hook.is_some() { Phase::PreDelete } else { Phase::Sync };
-    Entry { object, version: "v1".into(), digest, sealed: None, phase, wave: 0, hook, policy }
+    Entry { object: object.into(), version: "v1".into(), digest, sealed: None, phase, wave: 0, hook, policy }
 }
 
 fn short(object: &ObjectKey) -> String {
@@ -152,7 +152,7 @@ impl World {
         self.check(&plan);
         for (name, entry) in &plan.index.apps {
             let had = self.ever.entry(name.clone()).or_default();
-            had.extend(entry.release.iter().flat_map(|digest| claims(&self.releases[digest])).map(|entry| entry.object.clone()));
+            had.extend(entry.release.iter().flat_map(|digest| claims(&self.releases[digest])).map(|entry| ObjectKey::clone(&entry.object)));
         }
         self.previous = Some(plan.index.clone());
         self.memory = plan.memory.clone();
@@ -170,8 +170,14 @@ impl World {
     fn check(&self, plan: &ClusterPlan) {
         let Wanted::Apps(wanted) = &self.wanted else { return };
         let mut owners: BTreeMap<&ObjectKey, &AppName> = BTreeMap::new();
-        let named: BTreeSet<&ObjectKey> =
-            plan.index.apps.values().filter_map(|app| app.release).flat_map(|digest| self.releases[&digest].entries.keys()).collect();
+        let named: BTreeSet<&ObjectKey> = plan
+            .index
+            .apps
+            .values()
+            .filter_map(|app| app.release)
+            .flat_map(|digest| self.releases[&digest].entries.keys())
+            .map(Arc::as_ref)
+            .collect();
         for (name, entry) in &plan.index.apps {
             let indexed = self.previous.as_ref().is_some_and(|index| index.apps.contains_key(name));
             assert!(indexed || wanted.contains_key(name) || self.memory.leftovers.contains_key(name), "{name} came from nowhere");
@@ -219,11 +225,11 @@ impl World {
         let Some(index) = self.previous.clone() else { return };
         let releases = |app: &IndexApp| app.release.map(|digest| self.releases[&digest].clone());
         let named: BTreeSet<ObjectKey> =
-            index.apps.values().filter_map(releases).flat_map(|r| r.entries.keys().cloned().collect::<Vec<_>>()).collect();
+            index.apps.values().filter_map(releases).flat_map(|r| r.entries.clone().into_keys()).map(Arc::unwrap_or_clone).collect();
         for (name, entry) in &index.apps {
             for wanted in releases(entry).iter().flat_map(|release| release.entries.values()).filter(|entry| entry.is_of_rollout()) {
-                let object = &wanted.object;
-                if !claims_object(&Release::new(name.clone(), [wanted.clone()]), object) {
+                let object = &*wanted.object;
+                if !wanted.is_claimed() {
                     self.agent.exists.insert(object.clone());
                     continue;
                 }
@@ -274,7 +280,7 @@ impl World {
             let mut word = name.to_string();
             if let Some(entry) = index.apps.get(name) {
                 if let Some(digest) = entry.release {
-                    let objects: Vec<String> = self.releases[&digest].entries.keys().map(short).collect();
+                    let objects: Vec<String> = self.releases[&digest].entries.keys().map(|key| short(key)).collect();
                     word.push_str(&format!("{{{}}}", objects.join(" ")));
                 }
                 for Withdrawal { object, to } in &entry.withdrawals {
@@ -382,7 +388,7 @@ fn an_approval_stays_good_while_the_rest_of_what_was_approved_goes() {
     world.approve(&app("web"));
     world.plan();
     let as_of = world.previous.as_ref().expect("planned").generation;
-    let b = entry("b").object;
+    let b = Arc::unwrap_or_clone(entry("b").object);
     world.gone.insert(app("web"), Gone { as_of, objects: BTreeSet::from([b]), removed: false });
     world.plan();
     assert_eq!(world.text(), "web{a}-c-d+");
@@ -603,7 +609,7 @@ fn a_report_about_an_older_index_settles_nothing() {
         world.want(want);
         world.plan();
     }
-    let objects = BTreeSet::from([entry("b").object]);
+    let objects = BTreeSet::from([Arc::unwrap_or_clone(entry("b").object)]);
     world.gone.insert(app("web"), Gone { as_of: older, objects: objects.clone(), removed: false });
     world.plan();
     assert_eq!(world.text(), "web{a}-b");
@@ -816,7 +822,7 @@ proptest! {
         prop_assert_eq!(world.text(), "api{a b} | dep{c d} | gpu{e} | web{f g}");
         for (name, owned) in &world.agent.inventory {
             let release = world.previous.as_ref().expect("planned").apps[name].release.expect("runs");
-            let wanted: BTreeSet<ObjectKey> = world.releases[&release].entries.keys().cloned().collect();
+            let wanted: BTreeSet<ObjectKey> = world.releases[&release].entries.keys().map(|key| ObjectKey::clone(key)).collect();
             let kept = world.memory.leftovers.get(name).into_iter().flat_map(BTreeMap::keys);
             let accounted: BTreeSet<ObjectKey> = kept.chain(&wanted).cloned().collect();
             prop_assert!(owned.is_superset(&wanted) && owned.is_subset(&accounted), "{} owns {:?}", name, owned);
