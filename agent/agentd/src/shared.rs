@@ -114,7 +114,7 @@ impl Shared {
         reach
     }
 
-    /// The content that `entry` of `app` wants, with the tracking annotation.
+    /// The content that `entry` of `app` wants, with the tracking annotation if the app claims it.
     pub(crate) fn ledger_object(&self, app: &AppName, entry: &Entry) -> Result<Value, Reason> {
         let unusable = |text: String| Reason::new(Severity::Error, "ContentUnusable", text);
         let blob = self.contents.read(&entry.digest).map_err(|error| {
@@ -135,7 +135,10 @@ impl Shared {
             ),
         };
         let mut object = decode_object(&entry.object, &entry.digest, &blob, key.as_ref()).map_err(|error| unusable(error.to_string()))?;
-        object.set_annotation(TRACKING_ANNOTATION, &Tracking { app: app.clone(), object: ObjectKey::clone(&entry.object) }.to_string());
+        if entry.is_claimed() {
+            let tracking = Tracking { app: app.clone(), object: ObjectKey::clone(&entry.object) };
+            object.set_annotation(TRACKING_ANNOTATION, &tracking.to_string());
+        }
         Ok(object.into_value())
     }
 

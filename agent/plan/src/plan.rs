@@ -445,6 +445,12 @@ impl AppPlanner<'_> {
         app_plan.state.awaiting_approval = pruning.awaiting;
         let mut kept = unaccounted(inventory, self.desired, release.map(|(_, release)| &**release));
         kept.retain(|key| !self.desired.removal.as_ref().is_some_and(|removal| removal.runs(key)));
+        if self.desired.removal.is_none() && unusable.is_none() {
+            // What a hook of a removal made that was called off is as little the app's as what one of a finished removal left.
+            let (left, others) = kept.into_iter().partition::<Vec<_>, _>(|key| inventory.ran_for_removal(key));
+            steps.extend(left.into_iter().map(|object| self.leave_behind(object)));
+            kept = others;
+        }
         app_plan.state.reason = blocked
             .or_else(|| app_plan.state.unhealthy.iter().max_by_key(|object| object.health).and_then(|object| object.reason.clone()))
             .or(pruning.reason)

@@ -54,6 +54,13 @@ impl AppInventory {
         self.removal = Some(RemovalRuns { since, runs: BTreeMap::new() });
     }
 
+    /// Whether `object` was made by a hook of a removal.
+    pub(crate) fn ran_for_removal(&self, object: &ObjectKey) -> bool {
+        let made = self.objects.get(object).filter(|owned| owned.hook).and_then(|owned| owned.uid.as_ref());
+        let runs = self.removal.iter().flat_map(|removal| &removal.runs);
+        made.is_some() && runs.into_iter().any(|((key, _), run)| **key == *object && run.uid.as_ref() == made)
+    }
+
     /// What is known of the removal that began with index `since`.
     fn removal(&self, since: Generation) -> Option<&RemovalRuns> {
         self.removal.as_ref().filter(|runs| runs.since == since)

@@ -995,6 +995,18 @@ fn hooks_of_a_removal_run_around_what_is_deleted() {
             "web: Degraded HookFailed",
         ),
         (
+            "what a hook of a removal made that was called off is let go, be it still there or not",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a same\nweb removal began\nweb owns Job/drain made-by-hook
+             web ran Job/drain PreDelete failed\nthere Job/drain Degraded",
+            "forget Job/drain left-behind\nweb: Healthy applied",
+        ),
+        (
+            "what only has the name of such a hook stays, and is named",
+            "web wants ConfigMap/a\nweb owns ConfigMap/a\nthere ConfigMap/a same\nweb removal began\nweb owns Job/drain
+             web ran Job/drain PreDelete failed\nthere Job/drain",
+            "web: Healthy applied Unaccounted",
+        ),
+        (
             "one that is deleted runs again",
             "web leaves with Job/drain hook PreDelete\nweb removal began\nweb ran Job/drain PreDelete failed\nabsent Job/drain
              web owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",

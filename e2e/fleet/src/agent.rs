@@ -72,8 +72,12 @@ impl TestAgent {
     /// # Errors
     /// The kubeconfig cannot be written.
     pub fn flags(&self, plane: &ControlPlane) -> anyhow::Result<Vec<OsString>> {
+        Ok(self.flags_with(&plane.kubeconfig_for(&self.user, &["system:masters"])?))
+    }
+
+    /// As [`TestAgent::flags`], as whoever the kubeconfig says.
+    pub fn flags_with(&self, kubeconfig: &Path) -> Vec<OsString> {
         let config = &self.config;
-        let kubeconfig = plane.kubeconfig_for(&self.user, &["system:masters"])?;
         let mut flags: Vec<OsString> =
             vec!["agent".into(), "--data-dir".into(), config.data_dir.clone().into(), "--kubeconfig".into(), kubeconfig.into()];
         let pairs =
@@ -87,7 +91,7 @@ impl TestAgent {
                 String::from_utf8_lossy(token.expose()).into_owned().into(),
             ]);
         }
-        Ok(flags)
+        flags
     }
 
     /// From the next start on its ledger is in this directory.

@@ -10,6 +10,8 @@ use anyhow::{Context as _, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
+use crate::PATIENCE;
+
 /// The lines of its log that an error quotes.
 const LAST_WORDS: usize = 30;
 
@@ -73,9 +75,26 @@ impl Process {
     /// # Errors
     /// It is gone.
     pub async fn freeze(&self) -> anyhow::Result<()> {
+        self.signal("-STOP").await
+    }
+
+    /// Asks it to end, as Kubernetes asks a pod (`SIGTERM`), and waits until it has.
+    ///
+    /// # Errors
+    /// It is gone, ends with an error, or does not end.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        // Waiting closes it, which would end the process out of order.
+        let _input = self.child.stdin.take();
+        self.signal("-TERM").await?;
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.context("it does not end")??;
+        anyhow::ensure!(status.success(), "it ended with {status}; its last words:\n{}", self.last_words());
+        Ok(())
+    }
+
+    async fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let id = self.child.id().context("it is gone")?;
-        let status = Command::new("kill").args(["-STOP", &id.to_string()]).status().await.context("kill cannot be run")?;
-        anyhow::ensure!(status.success(), "kill -STOP {id} ended with {status}");
+        let status = Command::new("kill").args([signal, &id.to_string()]).status().await.context("kill cannot be run")?;
+        anyhow::ensure!(status.success(), "kill {signal} {id} ended with {status}");
         Ok(())
     }
 

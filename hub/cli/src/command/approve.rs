@@ -17,7 +17,8 @@ pub(crate) async fn run(client: &Client, args: ApproveArgs, format: Format, cons
         held.retain(|held| held.digest == Some(digest.to_string()));
     }
     if held.is_empty() {
-        return Err(Failure::not_found(format!("nothing of {} waits for an approval", subject(&args)), "`capstan status` shows what does"));
+        let hint = where_it_waits(client, &args).await?.unwrap_or_else(|| "`capstan status` shows what does".to_owned());
+        return Err(Failure::not_found(format!("nothing of {} waits for an approval", subject(&args)), hint));
     }
     for held in &held {
         console.say(&format!("{}: {}", subject(&args), pending_text(held)))?;
@@ -58,6 +59,16 @@ async fn held_of(client: &Client, args: &ApproveArgs) -> Result<Vec<PendingAppro
         (None, Some(cluster)) => client.cluster(cluster).await?.held_changes,
         (None, None) => return Err(Failure::usage("neither an app nor a cluster is named", "as in `capstan approve web --cluster gpu-a`")),
     })
+}
+
+/// What to run instead, if an app was named without a cluster, and waits in some. Each is approved by itself: they need not delete the same.
+async fn where_it_waits(client: &Client, args: &ApproveArgs) -> Result<Option<String>, Failure> {
+    let (Some(app), None) = (&args.app, &args.cluster) else { return Ok(None) };
+    let rows = client.status(&StatusFilter { app: Some(app.clone()), ..StatusFilter::default() }).await?;
+    let waiting: Vec<&str> = rows.iter().filter(|row| pending(row).next().is_some()).map(|row| row.cluster.as_str()).collect();
+    let Some(first) = waiting.first() else { return Ok(None) };
+    let clusters = count(waiting.len(), "cluster");
+    Ok(Some(format!("what waits in {clusters} is approved there: run `capstan approve {app} --cluster {first}`")))
 }
 
 fn subject(args: &ApproveArgs) -> String {
