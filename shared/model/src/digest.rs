@@ -47,7 +47,9 @@ impl Digest {
 
     /// The 64 hexadecimal digits without the algorithm's name, for file names.
     pub fn hex(&self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        // Digests are written by the thousand, and formatting byte by byte took a quarter of a quiet agent's time.
+        self.0.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
     }
 
     /// The first 12 hexadecimal digits, for people.
