@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use agent_cluster::{HealthRules, Keys};
+use agent_cluster::HealthRules;
 use agent_ledger::{Contents, contents_digest};
 use agent_plan::{Desired, DesiredApp, DesiredRemoval};
 use shared_model::{AppName, Digest, ObjectKey, Reason, Severity};
@@ -20,7 +20,8 @@ pub(crate) struct Wanted {
     by_key: BTreeMap<Arc<ObjectKey>, AppName>,
     /// The apps of objects that several of them name.
     named_by_several: BTreeMap<Arc<ObjectKey>, BTreeSet<AppName>>,
-    withdrawn: Keys,
+    /// What is withdrawn, and by whom: it may come back with the app's mark.
+    withdrawn: BTreeMap<Arc<ObjectKey>, BTreeSet<AppName>>,
     rules: HealthRules,
     incomplete: bool,
 }
@@ -83,7 +84,9 @@ impl Wanted {
             };
             self.rules.extend(judged.filter_map(rule));
         }
-        self.withdrawn.extend(app.withdrawals.iter().map(|withdrawal| Arc::new(withdrawal.object.clone())));
+        for withdrawal in &app.withdrawals {
+            self.withdrawn.entry(Arc::new(withdrawal.object.clone())).or_default().insert(name.clone());
+        }
         DesiredApp {
             release,
             withdrawals: app.withdrawals.clone(),
@@ -147,12 +150,12 @@ impl Wanted {
 
     /// All objects that are wanted or withdrawn.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &Arc<ObjectKey>> {
-        self.by_key.keys().chain(&self.withdrawn)
+        self.by_key.keys().chain(self.withdrawn.keys())
     }
 
     /// Whether the object is wanted or withdrawn.
     pub(crate) fn names(&self, key: &ObjectKey) -> bool {
-        self.by_key.contains_key(key) || self.withdrawn.contains(key)
+        self.by_key.contains_key(key) || self.withdrawn.contains_key(key)
     }
 
     /// The entries of all apps.
@@ -171,12 +174,14 @@ impl Wanted {
         self.entry_of(self.by_key.get(key)?, key)
     }
 
-    /// The apps that name `key`.
+    /// The apps that want or withdraw `key`.
     pub(crate) fn apps_of(&self, key: &ObjectKey) -> BTreeSet<AppName> {
-        match self.named_by_several.get(key) {
+        let mut apps: BTreeSet<AppName> = match self.named_by_several.get(key) {
             Some(apps) => apps.clone(),
             None => self.by_key.get(key).cloned().into_iter().collect(),
-        }
+        };
+        apps.extend(self.withdrawn.get(key).into_iter().flatten().cloned());
+        apps
     }
 
     /// What `app` wants to see: its objects and withdrawals.

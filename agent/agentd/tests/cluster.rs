@@ -167,7 +167,12 @@ async fn only_what_is_withdrawn_and_owned_is_deleted() -> anyhow::Result<()> {
     assert_eq!(apps["web"].objects, 4);
     assert_eq!(bench.kubectl(&["get", "configmap", "c4", "--ignore-not-found", "-o", "name"]).await?, "");
     assert_eq!(bench.kubectl(&["get", "configmap", "foreign", "-o", "name"]).await?.trim(), "configmap/foreign");
-    Ok(())
+
+    // It comes back with our mark, as from a backup: it is withdrawn still.
+    let mut again = config_map(&namespace, "c4", "1");
+    again["metadata"]["annotations"] = json!({"capstan.dev/tracking-id": format!("web:/ConfigMap:{namespace}/c4")});
+    bench.apply(&again).await?;
+    bench.wait_for(&["get", "configmap", "c4", "--ignore-not-found", "-o", "name"], "").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
