@@ -189,3 +189,115 @@ async fn fits(packing: JoinHandle<Result<bool, LedgerError>>) -> Option<bool> {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use agent_ledger::Ledger;
+    use shared_model::{Generation, GroupKind, ObjectKey};
+    use shared_release::{Entry, Index, IndexApp, Phase, Policy, Release, SigningKey};
+
+    use super::*;
+    use crate::fault_point::FaultPoints;
+
+    /// A mirror in memory, and what was written to it since somebody asked last.
+    #[derive(Default)]
+    struct Kept {
+        parts: Mutex<Parts>,
+        written: Mutex<Vec<String>>,
+    }
+
+    impl Kept {
+        fn names(&self) -> Vec<String> {
+            self.parts.lock().expect("whole").keys().cloned().collect()
+        }
+
+        fn contents_written(&self) -> usize {
+            std::mem::take(&mut *self.written.lock().expect("whole")).iter().filter(|name| name.starts_with("content-")).count()
+        }
+    }
+
+    impl Mirror for Kept {
+        fn marks(&self) -> MirrorFuture<'_, Marks> {
+            unreachable!("a copy that is written is not asked")
+        }
+
+        fn read(&self) -> MirrorFuture<'_, (Parts, Marks)> {
+            unreachable!("a copy that is written is not read")
+        }
+
+        fn write(&self, parts: Parts) -> MirrorFuture<'_, Marks> {
+            let marks = parts.keys().map(|name| (name.clone(), "1".to_owned())).collect();
+            self.written.lock().expect("whole").extend(parts.keys().cloned());
+            self.parts.lock().expect("whole").extend(parts);
+            Box::pin(async { Ok(marks) })
+        }
+
+        fn remove(&self, names: Vec<String>) -> MirrorFuture<'_, ()> {
+            self.parts.lock().expect("whole").retain(|name, _| !names.contains(name));
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    /// Bytes that cannot be compressed.
+    fn noise(length: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        };
+        (0..length / 8).flat_map(|_| next()).collect()
+    }
+
+    /// Puts an index in force that wants one object with these bytes.
+    fn want(shared: &Shared, sequence: u64, bytes: &[u8]) -> Arc<Wanted> {
+        let digest = Digest::of(bytes);
+        let object = ObjectKey::new(GroupKind::new("", "ConfigMap"), Some("web"), "a").into();
+        let (phase, policy) = (Phase::Sync, Policy::default());
+        let entry = Entry { object, version: "v1".into(), digest, sealed: None, phase, wave: 0, hook: None, policy };
+        let (release, encoded) = Release::new("web".parse().expect("valid"), [entry]).encode();
+        let generation = Generation::new(1, sequence);
+        let app = IndexApp { release: Some(release), ..IndexApp::default() };
+        let apps = BTreeMap::from([("web".parse().expect("valid"), app)]);
+        let (cluster, uid) = ("gpu-a".parse().expect("valid"), "u-1".parse().expect("valid"));
+        let index = Index { cluster, uid, generation, parent: None, apps }.sign(&SigningKey::from_seed([3; 32]));
+        shared.contents().write(&[(release, &*encoded), (digest, bytes)]).expect("written");
+        let wanted = Wanted::read(Some(&index), shared.contents(), &Wanted::default());
+        shared.ledger().accept(index, generation).expect("written");
+        Arc::new(wanted)
+    }
+
+    #[tokio::test]
+    async fn contents_that_do_not_fit_leave_the_copy_and_are_not_written_a_second_time() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let shared = Arc::new(Shared::new(Ledger::open(directory.path()).expect("opens").ledger, FaultPoints::default()));
+        let kept = Arc::new(Kept::default());
+        let mut copy = Copy::new(kept.clone(), Copied::default());
+        let all = ["content-0", "inventory-0", "state-0"];
+        let too_much = agent_ledger::MIRROR_LIMIT + 1024;
+        for (sequence, bytes, names, writes) in [
+            (1, noise(64, 1), &all[..], 1),
+            // Two parts of 700 KiB and what is left of 2 MB.
+            (2, noise(2_000_000, 2), &["content-0", "content-1", "content-2", "inventory-0", "state-0"], 3),
+            (3, noise(too_much, 3), &all[1..], 12),
+            (4, noise(too_much, 4), &all[1..], 0),
+            (5, noise(64, 5), &all[..], 1),
+        ] {
+            let wanted = want(&shared, sequence, &bytes);
+            copy.bring_up_to_date(&shared, &wanted, Timestamp::UNIX_EPOCH).await;
+            assert_eq!((copy.retry_at(), copy.known.contents), (None, wanted.contents), "index {sequence}");
+            assert_eq!(
+                (kept.names(), kept.contents_written()),
+                (names.iter().map(ToString::to_string).collect(), writes),
+                "index {sequence}"
+            );
+        }
+        let elsewhere = tempfile::tempdir().expect("a directory");
+        let mut blank = Ledger::open(elsewhere.path()).expect("opens").ledger;
+        let parts = kept.parts.lock().expect("whole").clone();
+        assert_eq!(blank.restore(&parts).expect("restored").contents, copy.known.contents);
+    }
+}
