@@ -9,9 +9,9 @@ use agent_cluster::News;
 use agent_plan::{AppPlan, Kinds};
 use shared_model::{AppName, AppState, Digest, ObjectKey, Timestamp};
 
-/// After this everything is looked at again, so that nothing that was overlooked stays so. Events and lists tell of what happens, so that this need
-/// not come often: once a minute it was half of what a quiet agent with 10,000 objects did.
-const EVERYTHING_EVERY: Duration = Duration::from_secs(180);
+/// After this everything is looked at again, so that nothing that was overlooked stays so. Events, lists and wakes tell of what happens, so that this
+/// need not come often: once a minute it was half of what a quiet agent with 10,000 objects did.
+const EVERYTHING_EVERY: Duration = Duration::from_secs(600);
 
 /// With more touched objects than this all apps are looked at: finding the apps of each would cost as much.
 const MOST_TOUCHED: usize = 256;
@@ -134,9 +134,9 @@ mod tests {
         assert_eq!(scope(&mut planned, News::default(), b"1", 2), Scope::Apps(BTreeSet::new()));
         assert_eq!(scope(&mut planned, News::Everything, b"1", 3), Scope::Everything);
         assert_eq!(scope(&mut planned, touched(), b"2", 4), Scope::Everything);
-        assert_eq!(scope(&mut planned, touched(), b"2", 190), Scope::Everything);
-        assert_ne!(scope(&mut planned, touched(), b"2", 191), Scope::Everything);
+        assert_eq!(scope(&mut planned, touched(), b"2", 610), Scope::Everything);
+        assert_ne!(scope(&mut planned, touched(), b"2", 611), Scope::Everything);
         planned.doubt();
-        assert_eq!(scope(&mut planned, touched(), b"2", 192), Scope::Everything);
+        assert_eq!(scope(&mut planned, touched(), b"2", 612), Scope::Everything);
     }
 }
