@@ -317,13 +317,14 @@ impl View {
     /// All that was seen counts as out of date for this reason, or no longer does. Says whether that is news.
     pub fn set_out_of_date(&self, reason: Option<Reason>) -> bool {
         let mut inner = self.lock();
+        if inner.out_of_date == reason {
+            return false;
+        }
         let news = inner.out_of_date.is_some() != reason.is_some();
         inner.out_of_date = reason;
         inner.news = News::Everything;
         drop(inner);
-        if news {
-            self.notify();
-        }
+        self.notify();
         news
     }
 
@@ -638,6 +639,21 @@ mod tests {
         let seen = |name: &str| (Arc::new(key(name)), Seen::of(&key(name), &object(name, 5), &HealthRules::default()));
         view.listed(&field, &covered, [seen("a"), seen("b")].into(), 5);
         (view, field)
+    }
+
+    #[test]
+    fn that_nothing_is_out_of_date_is_said_again_and_again_and_is_no_news() {
+        let (view, _) = listed();
+        assert_eq!(view.take_news(), News::Everything);
+        assert!(!view.set_out_of_date(None));
+        assert_eq!(view.take_news(), News::default());
+        let unreachable = |why: &str| Some(Reason::new(Severity::Error, "ApiServerUnreachable", why));
+        assert!(view.set_out_of_date(unreachable("refused")));
+        assert_eq!(view.take_news(), News::Everything);
+        // Another reason is to be told, and it is as long ago as before.
+        assert!(!view.set_out_of_date(unreachable("no answer")));
+        assert_eq!(view.take_news(), News::Everything);
+        assert!(view.set_out_of_date(None));
     }
 
     #[test]

@@ -256,7 +256,7 @@ impl Planning {
             let planner = AppPlanner { input, app, desired, owners: &owners };
             let (mut app_plan, mut steps, wake) =
                 planner.plan(limit.saturating_sub(input.deletions_last_hour).saturating_sub(self.deletions));
-            app_plan.at_rest = steps.is_empty() && wake.is_none() && is_at_rest(&app_plan, desired) && !planner.has_hooks_to_run();
+            app_plan.at_rest &= steps.is_empty() && wake.is_none() && is_at_rest(&app_plan, desired) && !planner.has_hooks_to_run();
             // Two apps that name an object which nobody has: the first takes it, and the other is told of that by the next plan.
             steps.retain(|step| match &step.kind {
                 StepKind::Apply { entry, drift: None, .. } if entry.is_claimed() => self.taken.insert(step.object.clone()),
@@ -285,14 +285,13 @@ impl Planning {
     }
 }
 
-/// Whether nothing more is to be done for an app until one of its objects changes, or what it should be.
+/// Whether nothing more is to be done for an app of which all is current until one of its objects changes, or what it should be.
 fn is_at_rest(plan: &AppPlan, desired: &DesiredApp) -> bool {
     let state = &plan.state;
     let is_open = plan.completed.is_some() || plan.rolled_out.is_some() || !plan.drifted.is_empty() || !state.awaiting_approval.is_empty();
     let tests = plan.testing.is_some() || state.test.as_ref().is_some_and(|test| !test.outcome.is_end());
     let removing = plan.removal_begins.is_some() || (desired.removal.is_some() && !state.removed);
-    desired.release.is_ok()
-        && !is_open
+    !is_open
         && !tests
         && !removing
         && state.wanted == state.applied
@@ -417,6 +416,7 @@ impl AppPlanner<'_> {
                 app_plan.completed = (inventory.release != Some(*digest)).then_some(*digest);
             }
         }
+        app_plan.at_rest = all_current;
         let held = self.held().map(PrunePermit::Held);
         let prune = PruneInput {
             app: self.app,
