@@ -98,8 +98,10 @@ pub(crate) fn read(object: &Object) -> (Treatment, Vec<Odd>) {
         treatment.prune = Prune::Never;
     }
     if reader.one_of(FLUX_RECONCILE, &disabled, "write disabled or enabled").unwrap_or(false) {
+        // Neither applied, nor healed, nor pruned (`fluxcd/kustomize-controller`, #484).
         treatment.heal = Heal::None;
         treatment.existing = Existing::IfNotPresent;
+        treatment.prune = Prune::Never;
     }
     let ssa = [
         ("Override", Existing::Override),
@@ -277,7 +279,10 @@ mod tests {
             (vec![(RESOURCE_POLICY, "keep")], Treatment { prune: Prune::Never, ..plain() }),
             (vec![(FLUX_PRUNE, "disabled")], Treatment { prune: Prune::Never, ..plain() }),
             (vec![(FLUX_PRUNE, "enabled")], plain()),
-            (vec![(FLUX_RECONCILE, "disabled")], Treatment { heal: Heal::None, existing: Existing::IfNotPresent, ..plain() }),
+            (
+                vec![(FLUX_RECONCILE, "disabled")],
+                Treatment { heal: Heal::None, existing: Existing::IfNotPresent, prune: Prune::Never, ..plain() },
+            ),
             (vec![(FLUX_SSA, "IfNotPresent")], Treatment { existing: Existing::IfNotPresent, ..plain() }),
             (vec![(FLUX_SSA, "Override")], plain()),
             (vec![(FLUX_SSA, "Merge")], Treatment { existing: Existing::Merge, ..plain() }),

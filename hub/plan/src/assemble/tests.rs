@@ -80,7 +80,7 @@ fn app_and_annotations_resolve_to_policies_and_the_more_careful_holds() {
             "ConfigMap web/a v1 0 Allowed Correct Override",
             "ConfigMap web/b v1 3 Confirm Correct Override",
             "ConfigMap web/c v1 0 Never Correct Override recreate",
-            "ConfigMap web/d v1 0 Allowed None IfNotPresent",
+            "ConfigMap web/d v1 0 Never None IfNotPresent",
             "ConfigMap web/e v1 0 Never None Ignore",
             "ConfigMap web/f v1 0 Allowed Correct Merge whatever its health",
             "Deployment.apps web/api v1 0 Allowed Correct Override ignore=/spec/replicas",
