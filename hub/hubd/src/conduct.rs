@@ -609,7 +609,7 @@ fn suspicion_trouble(source: &SourceName, suspicion: &Suspicion) -> Trouble {
     let hint = suspicion
         .app()
         .filter(|_| suspicion.can_be_approved())
-        .map(|app| format!("if that is meant, run `capstan approve {app}` for each cluster; if not, put it back"));
+        .map(|app| format!("if that is meant, run `capstan approve {app} --cluster NAME` for each cluster; if not, put it back"));
     Trouble {
         source: Some(source.clone()),
         app: suspicion.app().cloned(),
