@@ -1,6 +1,6 @@
 //! The agent's loop: look at the whole present state, plan, carry the plan out, report. It is woken by anything and told nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::causes::{Causes, Means};
 use crate::compared::{Compare, Comparisons};
 use crate::copy::Copy;
+use crate::deletions::Deletions;
 use crate::desired::Wanted;
 use crate::execute::{Execution, Outcome};
 use crate::fault_point::FaultPoint;
@@ -53,7 +54,7 @@ pub(crate) struct Agent {
     pub(crate) clock: Clock,
     pub(crate) attempts: Attempts,
     pub(crate) discovery: Arc<Discovery>,
-    pub(crate) deletions: VecDeque<Timestamp>,
+    pub(crate) deletions: Arc<Deletions>,
     /// Discovery is out of date: a kind was missing or went away.
     pub(crate) rediscover: bool,
     watches: Watches,
@@ -68,7 +69,7 @@ pub(crate) struct Agent {
     /// For which index and which revision of the inventory it was said what matters.
     interest_of: Option<(Arc<Wanted>, u64)>,
     kinds: BTreeSet<GroupKind>,
-    wanted: Arc<Wanted>,
+    pub(crate) wanted: Arc<Wanted>,
     role: watch::Receiver<Option<Role>>,
     stopped: watch::Receiver<bool>,
     copy: Copy,
@@ -110,7 +111,7 @@ impl Agent {
             clock,
             attempts: Attempts::default(),
             discovery: Arc::default(),
-            deletions: VecDeque::new(),
+            deletions: Arc::default(),
             rediscover: true,
             healed: 0,
             kubernetes: String::new(),
@@ -477,8 +478,6 @@ impl Agent {
             }
             Scope::Apps(apps) => apps.clone(),
         };
-        // A clock that was set back makes none of them older.
-        self.deletions.retain(|at| Duration::try_from(now.duration_since(*at)).map_or(true, |age| age < Duration::from_secs(3600)));
         let prune = self.prune_permit(now);
         let mut planning = Planning::default();
         let mut apps = apps.into_iter();
@@ -497,7 +496,7 @@ impl Agent {
                 attempts: &self.attempts,
                 guardrail: &self.guardrail,
                 prune: &prune,
-                deletions_last_hour: u32::try_from(self.deletions.len()).unwrap_or(u32::MAX),
+                deletions_last_hour: self.deletions.within_an_hour(now),
             };
             planning.add(&input, &group);
         }
@@ -532,7 +531,7 @@ impl Agent {
         }
     }
 
-    fn prune_permit(&self, now: Timestamp) -> PrunePermit {
+    pub(crate) fn prune_permit(&self, now: Timestamp) -> PrunePermit {
         let fresh = self.shared.freshness().filter(|confirmed| Some(confirmed.index) == self.wanted.index);
         let age = fresh.and_then(|confirmed| Duration::try_from(now.duration_since(confirmed.received)).ok());
         match age {

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agent_cluster::{Cluster, ClusterError, Discovery, HeldField, Refusal, Resource, View};
-use agent_plan::{Guardrail, HookRun, Inventory, Owned, Step, StepKind};
+use agent_plan::{Guardrail, HookRun, Inventory, Owned, PrunePermit, Step, StepKind};
 use serde_json::Value;
-use shared_model::{AppName, Digest, GroupKind, Reason, Scope, ServiceAccount, Severity};
-use shared_release::{Conflicts, Entry, Existing, Phase};
+use shared_model::{AppName, Clock, Digest, GroupKind, Reason, Scope, ServiceAccount, Severity};
+use shared_release::{Conflicts, Entry, Existing, Phase, waits_always};
 
 use crate::agent::Agent;
 use crate::compared::Compare;
+use crate::deletions::Deletions;
+use crate::desired::Wanted;
 use crate::fault_point::FaultPoint;
 use crate::shared::{Part, Shared};
 
@@ -36,6 +38,10 @@ struct Hands {
     view: Arc<View>,
     shared: Arc<Shared>,
     accounts: Arc<BTreeMap<AppName, Option<ServiceAccount>>>,
+    wanted: Arc<Wanted>,
+    deletions: Arc<Deletions>,
+    prune: PrunePermit,
+    clock: Clock,
 }
 
 /// What came of one step that talked to the API server.
@@ -138,6 +144,10 @@ impl Execution<'_> {
             view: self.agent.view.clone(),
             shared: self.agent.shared.clone(),
             accounts: self.accounts.clone(),
+            wanted: self.agent.wanted.clone(),
+            deletions: self.agent.deletions.clone(),
+            prune: self.agent.prune_permit(self.agent.clock.now()),
+            clock: self.agent.clock.clone(),
         }
     }
 
@@ -335,7 +345,7 @@ impl Execution<'_> {
                 tracing::info!(%app, %object, ran = ended.is_some(), "a hook's object is deleted");
             }
             (Outcome::Deleted, _) => {
-                self.agent.deletions.push_back(now);
+                self.agent.deletions.note(now);
                 // If it is wanted again by now, that is new content and no drift, whatever the policy of drift.
                 if self.inventory.get(app, object).is_some() {
                     self.book().entry(app, object).applied = None;
@@ -343,7 +353,6 @@ impl Execution<'_> {
                 tracing::info!(%app, %object, "deleted");
             }
             (Outcome::Replaced, _) => {
-                self.agent.deletions.push_back(now);
                 self.book().entry(app, object).uid = None;
                 tracing::info!(%app, %object, "deleted in order to be created again");
             }
@@ -409,11 +418,9 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
                     let landed = Landed::of(agent, step, entry, &wanted, &owned, &live, before.as_ref());
                     Ok(Outcome::Applied(Landed { taken, ..landed }))
                 }
-                Err(error) if error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate => {
-                    let Some(uid) = owned.uid else { return Err(Failure::Cluster(error)) };
-                    writer.delete(resource, &step.object, &uid).await.map_err(Failure::Cluster)?;
-                    agent.shared.points.pass(FaultPoint::ObjectReplaced);
-                    Ok(Outcome::Replaced)
+                // What was changed under our feet is never worth deleting what runs.
+                Err(error) if drift.is_none() && would_land_anew(&writer, resource, entry, &prepared, &error).await => {
+                    replace(agent, &writer, resource, step, entry, &owned, &error).await
                 }
                 Err(error) => Err(Failure::Cluster(error)),
             }
@@ -428,7 +435,9 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
             let prepared = agent_plan::prepare(&wanted, before.as_ref(), &entry.policy.ignore, agent_cluster::FIELD_MANAGER);
             let takes_over = entry.policy.conflicts == Conflicts::Force;
             match writer.rehearse(resource, &step.object, &prepared, takes_over).await {
-                Err(error) if !(error.refusal() == Some(Refusal::Immutable) && entry.policy.recreate) => Err(Failure::Cluster(error)),
+                Err(error) if waits_always(&entry.object) || !would_land_anew(&writer, resource, entry, &prepared, &error).await => {
+                    Err(Failure::Cluster(error))
+                }
                 _ => Ok(Outcome::Accepted),
             }
         }
@@ -450,6 +459,40 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
             unreachable!("BUG: this step needs no API server")
         }
     }
+}
+
+/// Whether the object is to be recreated where it cannot be changed, and was refused only as a change of what is there. Kinds, rules in definitions
+/// and webhooks say so in words of their own; where these tell nothing, a dry run of its creation does, so that nothing is deleted that could not be
+/// made again.
+async fn would_land_anew(writer: &Cluster, resource: &Resource, entry: &Entry, object: &Value, error: &ClusterError) -> bool {
+    entry.policy.recreate
+        && match error.refusal() {
+            Some(Refusal::Immutable) => true,
+            Some(Refusal::Invalid | Refusal::Denied) => writer.could_create(resource, &entry.object, object).await.unwrap_or(false),
+            _ => false,
+        }
+}
+
+/// Deletes the object, so that the next plan makes it anew.
+async fn replace(
+    agent: &Hands,
+    writer: &Cluster,
+    resource: &Resource,
+    step: &Step,
+    entry: &Entry,
+    owned: &Owned,
+    error: &ClusterError,
+) -> Result<Outcome, Failure> {
+    let uid = agent_plan::replaceable(entry, owned, &agent.prune, &error.reason()).map_err(Failure::Content)?;
+    let approved = agent.wanted.desired.apps.get(&step.app).is_some_and(|app| app.approved);
+    let limit = agent.guardrail.deletions_an_hour(approved);
+    if !agent.deletions.reserve(limit, agent.clock.now()) {
+        let message = format!("{} waits to be recreated: this cluster allows {limit} deletions an hour", step.object);
+        return Err(Failure::Content(Reason::new(Severity::Wait, "HourlyBudget", message)));
+    }
+    writer.delete(resource, &step.object, uid).await.map_err(Failure::Cluster)?;
+    agent.shared.points.pass(FaultPoint::ObjectReplaced);
+    Ok(Outcome::Replaced)
 }
 
 /// What the entry wants written, if the guardrail lets it be.

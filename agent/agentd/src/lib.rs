@@ -6,6 +6,7 @@ mod causes;
 mod compared;
 mod config;
 mod copy;
+mod deletions;
 mod desired;
 mod doctor;
 mod execute;

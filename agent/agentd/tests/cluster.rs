@@ -4,6 +4,7 @@
 mod bench;
 mod faults;
 mod health;
+mod recreate;
 
 use agent_agentd::{LeaveError, Parting};
 use agent_plan::Pattern;

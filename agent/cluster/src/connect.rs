@@ -196,6 +196,17 @@ impl Cluster {
         self.request(request::apply(&path, object)?).await.map(|_| ())
     }
 
+    /// Whether the object could be created, admission included, if it were not there.
+    pub async fn could_create(&self, resource: &Resource, key: &ObjectKey, object: &Value) -> Result<bool, ClusterError> {
+        let path = request::collection(resource, key.namespace.as_deref());
+        let path = format!("{path}?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&dryRun=All");
+        match self.request(request::send(http::Method::POST, &path, object)?).await {
+            Ok(_) => Ok(true),
+            // That it exists is looked at last (`apiserver/pkg/registry/generic/registry`, `Store.Create` and `DryRunnableStorage`).
+            Err(error) => Ok(error.is_already_there()),
+        }
+    }
+
     /// Replaces the object's `managedFields` if it still is the one that `live` shows; a conflict otherwise.
     pub async fn set_managed_fields(&self, resource: &Resource, key: &ObjectKey, live: &Value, fields: &Value) -> Result<(), ClusterError> {
         let path = format!("{}?fieldManager={FIELD_MANAGER}", request::object(resource, key));

@@ -129,6 +129,11 @@ impl ClusterError {
             && matches!(self, Self::Refused { message, .. } if message.contains("UID in precondition") || message.contains("UID in the precondition"))
     }
 
+    /// Whether an object was not created because it is there.
+    pub(crate) fn is_already_there(&self) -> bool {
+        self.refusal() == Some(Refusal::Conflict) && matches!(self, Self::Refused { message, .. } if message.contains("already exists"))
+    }
+
     /// Whether nothing was heard of the API server, so that nobody knows what it did.
     pub fn is_unanswered(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Unreadable(_))
@@ -202,6 +207,16 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// How the API server says that it is only the change that it refuses (`pkg/apis/*/validation`).
+const REFUSED_CHANGES: [&str; 6] = [
+    "immutable",
+    "Forbidden: updates to",
+    "cannot change roleRef",
+    "may not be changed in an update",
+    "may not change once set",
+    "pod updates may not change fields",
+];
+
 /// The API server tells some refusals apart only by words (`pkg/registry`, `apiserver/pkg/admission`).
 fn classify(code: u16, reason: &str, message: &str) -> Refusal {
     match code {
@@ -214,7 +229,7 @@ fn classify(code: u16, reason: &str, message: &str) -> Refusal {
         403 => Refusal::Forbidden,
         409 => Refusal::Conflict,
         410 => Refusal::Gone,
-        422 if message.contains("immutable") || message.contains("Forbidden: updates to") => Refusal::Immutable,
+        422 if REFUSED_CHANGES.iter().any(|words| message.contains(words)) => Refusal::Immutable,
         429 => Refusal::Throttled,
         500 if message.contains("failed to create typed patch object") => Refusal::Invalid,
         500 if reason == "InternalError" && message.contains("failed calling webhook") => Refusal::WebhookFailing,
@@ -241,7 +256,10 @@ mod tests {
             (403, "Forbidden", "admission webhook \"policy.example.com\" denied the request: no", Refusal::Denied),
             (403, "Forbidden", "User \"x\" cannot patch resource", Refusal::Forbidden),
             (422, "Invalid", "spec.selector: Invalid value: field is immutable", Refusal::Immutable),
+            (422, "Invalid", "roleRef: Invalid value: {}: cannot change roleRef", Refusal::Immutable),
+            (422, "Invalid", "value: Forbidden: may not be changed in an update.", Refusal::Immutable),
             (422, "Invalid", "spec.replicas: Invalid value: -1", Refusal::Invalid),
+            (403, "Forbidden", "admission webhook \"tags.example.com\" denied the request: tags must be immutable", Refusal::Denied),
             (400, "BadRequest", "strict decoding error: unknown field \"spec.replica\"", Refusal::Invalid),
             (
                 500,

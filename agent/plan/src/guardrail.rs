@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde_json::Value;
 use shared_model::{AppName, GroupKind, ObjectKey, Reason, ServiceAccount, Severity};
 
+use crate::prune::HOURLY_DELETIONS;
+
 /// Roles and bindings whose names begin so are the agent's own, also those in the namespaces of tenants.
 const OWN_ROLE_PREFIX: &str = "capstan-agent";
 
@@ -61,6 +63,11 @@ impl Guardrail {
             deletions_per_hour: None,
             crash_lines: true,
         }
+    }
+
+    /// How many objects may be deleted within an hour, with an approval or without one.
+    pub fn deletions_an_hour(&self, approved: bool) -> u32 {
+        self.deletions_per_hour.unwrap_or(if approved { u32::MAX } else { HOURLY_DELETIONS })
     }
 
     /// Whether the object may be written or deleted, and why not.

@@ -20,6 +20,7 @@ mod plan;
 mod prune;
 mod rehearsal;
 mod removal;
+mod replace;
 mod testing;
 mod tracking;
 
@@ -32,7 +33,8 @@ pub use inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns
 pub use observed::{Compared, KindState, Kinds, Observed, Present};
 pub use ownership::{Holder, field_name, fingerprint, given_up, holder, kept, kept_by, take_over};
 pub use plan::{AppPlan, Desired, DesiredApp, ForgetCause, Input, Plan, Planning, Step, StepKind, plan};
-pub use prune::{HOURLY_DELETIONS, PrunePermit};
+pub use prune::PrunePermit;
 pub use removal::DesiredRemoval;
+pub use replace::replaceable;
 pub use testing::TestNote;
 pub use tracking::{TRACKING_ANNOTATION, Tracking};

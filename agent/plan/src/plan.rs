@@ -17,7 +17,7 @@ use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
 use crate::order::rank;
 use crate::owners::Owners;
 use crate::ownership::field_name;
-use crate::prune::{HOURLY_DELETIONS, PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
+use crate::prune::{PruneInput, PrunePermit, Pruning, plan_prune, unaccounted};
 use crate::removal::{DesiredRemoval, Making};
 use crate::testing::{TestInput, TestNote, Testing, plan_tests};
 
@@ -247,7 +247,7 @@ impl Planning {
     /// same for all apps of the plan.
     pub fn add(&mut self, input: &Input<'_>, apps: &BTreeSet<AppName>) {
         let owners = Owners::of(input.inventory);
-        let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
+        let limit = input.guardrail.deletions_an_hour(false);
         for app in apps {
             let Some(desired) = input.desired.apps.get(app) else {
                 self.add_abandoned(app, input);
@@ -291,11 +291,7 @@ fn is_at_rest(plan: &AppPlan, desired: &DesiredApp) -> bool {
     let is_open = plan.completed.is_some() || plan.rolled_out.is_some() || !plan.drifted.is_empty() || !state.awaiting_approval.is_empty();
     let tests = plan.testing.is_some() || state.test.as_ref().is_some_and(|test| !test.outcome.is_end());
     let removing = plan.removal_begins.is_some() || (desired.removal.is_some() && !state.removed);
-    !is_open
-        && !tests
-        && !removing
-        && state.wanted == state.applied
-        && desired.withdrawals.len() == state.withdrawn.len()
+    !is_open && !tests && !removing && state.wanted == state.applied && desired.withdrawals.len() == state.withdrawn.len()
 }
 
 /// An app that the index does not name although its objects are here: nothing asked for their deletion, so they stay.
@@ -821,6 +817,11 @@ impl AppPlanner<'_> {
 
     fn drift_reason(&self, entry: &Arc<Entry>, what: &str) -> Reason {
         let key = &entry.object;
+        if let (Heal::Correct, None, Some(Reason { severity, code, message })) =
+            (entry.policy.heal, self.held(), self.input.attempts.error(self.app, key))
+        {
+            return Reason::new(*severity, code.clone(), format!("{key} {what}, and could not be set right: {message}"));
+        }
         let (code, outcome) = match (entry.policy.heal, self.input.attempts.fight(self.app, key)) {
             _ if self.held().is_some() => ("Drifted", "its app is held".to_owned()),
             (Heal::Correct, Some(manager)) => ("Fight", format!("{manager} rewrites it again and again, so it is healed less often")),

@@ -15,7 +15,7 @@ use crate::plan::{DesiredApp, ForgetCause, Step, StepKind};
 use crate::tracking::Tracking;
 
 /// The most deletions in one cluster within an hour without an approval: ten changes that each use their whole budget of 10.
-pub const HOURLY_DELETIONS: u32 = 100;
+pub(crate) const HOURLY_DELETIONS: u32 = 100;
 
 /// Whether deleting is possible at all at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +117,7 @@ pub(crate) fn plan_prune(input: &PruneInput<'_>) -> Pruning {
     } else if let Some(waits) = input.waits {
         pruning.reason = Some(Reason::new(Severity::Wait, "PruneWaits", format!("{count} deletions wait {waits}")));
     } else if !input.desired.approved && count > input.deletions_left_this_hour as usize {
-        let limit = input.guardrail.deletions_per_hour.unwrap_or(HOURLY_DELETIONS);
+        let limit = input.guardrail.deletions_an_hour(false);
         let message = format!("{count} deletions wait: this cluster allows {limit} an hour without an approval");
         pruning.refuse(Reason::new(Severity::Warning, "HourlyBudget", message));
     } else if let Some((_, last)) = doomed.into_iter().next_back() {
@@ -179,7 +179,7 @@ fn approval_needed(input: &PruneInput<'_>, all: &[&ObjectKey], budget: usize, co
         format!("{budget} of {} objects may go without one", input.inventory.objects.len())
     };
     let message = format!(
-        "{} deletions need an approval ({why}): {}{more}; run `capstan approve {}` or put the objects back",
+        "{} deletions need an approval ({why}): {}{more}; run `capstan approve {} --cluster` with the name of this cluster, or put the objects back",
         all.len(),
         names.join(", "),
         input.app
