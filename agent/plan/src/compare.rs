@@ -1,15 +1,17 @@
 //! The drift comparison of one object, and what is sent when it is applied.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use shared_manifest::{Change, owned_diff, redact_changes};
+use shared_manifest::{Change, owned_diff, redact_changes, stored};
 use shared_model::{FieldChange, GroupKind};
 use shared_release::Ignore;
 
 use crate::governed::{governed, is_added_to, is_filled_in};
 use crate::ignored;
 use crate::ownership::{holder, is_held_by};
+use crate::queued::{runs, starts_by, with_additions};
 
 /// How the owned values of a live object compare with what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -24,11 +26,19 @@ pub struct Comparison {
 pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<Ignore>, own: &str) -> Comparison {
     let kind = kind_of(wanted);
     let mut comparison = Comparison::default();
-    let mut changes: Vec<Change> = owned_diff(&kind, &ignored::without(wanted, ignore), &ignored::without(live, ignore));
+    let wanted = stored(&kind, wanted);
+    let queued = with_additions(&kind, &wanted, live, own);
+    if let Cow::Owned(_) = queued {
+        // Whoever writes it from now on looks at the live object first.
+        comparison.yields.insert(starts_by(live));
+    }
+    let wanted = queued.as_ref();
+    let (left_wanted, left_live) = ignored::without(&kind, wanted, live, ignore);
+    let mut changes: Vec<Change> = owned_diff(&kind, &left_wanted, &left_live);
     let managers = ignored::managers(ignore);
     changes.retain(|change| managers.is_empty() || !is_held_by(live, &change.path, &managers));
     changes.retain(|change| !is_filled_in(change, live, own) && !is_added_to(&kind, change, live, own));
-    changes.retain(|change| match governed(&kind, change, live, own) {
+    changes.retain(|change| match governed(&kind, change, wanted, live, own) {
         Some(pointer) => {
             comparison.yields.insert(pointer);
             false
@@ -52,12 +62,15 @@ pub fn compare(wanted: &Value, live: &Value, ignore: &BTreeSet<Ignore>, own: &st
 }
 
 /// What to send when `wanted` is applied over `live`: ignored fields keep the live value. One that another manager applies is left out, so that we
-/// do not come to own it; any other is sent as it is now, so that dropping it does not delete it (Flux's `ignore`).
+/// do not come to own it; any other is sent as it is now, so that dropping it does not delete it (Flux's `ignore`). What Kueue added to what it lets run
+/// is sent with it. A Secret is sent as it is stored, so that it is owned key by key.
 pub fn prepare(wanted: &Value, live: Option<&Value>, ignore: &BTreeSet<Ignore>, own: &str) -> Value {
-    match live {
-        Some(live) if !ignore.is_empty() => ignored::prepare(&kind_of(wanted), wanted, live, ignore, own),
-        _ => wanted.clone(),
-    }
+    let kind = kind_of(wanted);
+    let wanted = stored(&kind, wanted);
+    let Some(live) = live else { return wanted.into_owned() };
+    let queued = with_additions(&kind, &wanted, live, own);
+    let wanted = if runs(live) { queued.as_ref() } else { wanted.as_ref() };
+    if ignore.is_empty() { wanted.clone() } else { ignored::prepare(&kind, wanted, live, ignore, own) }
 }
 
 fn kind_of(object: &Value) -> GroupKind {
@@ -95,6 +108,23 @@ mod tests {
         assert_eq!((autoscaled.changes.len(), autoscaled.yields.contains(REPLICAS)), (0, true));
         let by_hand = compare(&wanted(), &deployment(5, "kubectl", "scale"), &BTreeSet::new(), "capstan");
         assert_eq!((by_hand.changes.len(), by_hand.yields.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_secret_is_sent_and_compared_as_it_is_stored() {
+        let secret = |fields: Value| {
+            let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+            secret.as_object_mut().expect("a map").append(fields.as_object().cloned().as_mut().expect("a map"));
+            secret
+        };
+        let wanted = secret(json!({"stringData": {"a": "1", "b": "2"}, "data": {"b": "MA==", "c": "Mw=="}}));
+        let stored = secret(json!({"data": {"a": "MQ==", "b": "Mg==", "c": "Mw=="}}));
+        assert_eq!(prepare(&wanted, None, &BTreeSet::new(), "capstan"), stored);
+        let live = secret(json!({"data": {"a": "eA==", "b": "Mg==", "c": "Mw=="}}));
+        assert_eq!(compare(&wanted, &live, &BTreeSet::new(), "capstan").changes.len(), 1);
+        let ignore = BTreeSet::from([Ignore::Pointer("/data/a".to_owned())]);
+        assert!(compare(&wanted, &live, &ignore, "capstan").changes.is_empty());
+        assert_eq!(prepare(&wanted, Some(&live), &ignore, "capstan"), live);
     }
 
     #[test]

@@ -2,10 +2,13 @@
 //! the start of a job, injectors the caBundle. They are no drift and are left to their governor. What a person writes is never governed.
 
 use serde_json::Value;
+use shared_expression::jq::Key;
 use shared_manifest::{Change, FieldPath, Step};
 use shared_model::GroupKind;
 
 use crate::ownership::holder;
+use crate::place::locate;
+use crate::queued::is_queued;
 
 /// Writers of the scale subresource that govern replicas for good: the HorizontalPodAutoscaler's controller, KEDA, the VerticalPodAutoscaler's
 /// updater, the cluster's proportional autoscaler. A person's `kubectl scale` is not among them: that is drift.
@@ -22,10 +25,7 @@ const PULL_SECRETS: &str = "/imagePullSecrets";
 
 /// The fields by which Kueue holds back and starts what it queues, over all kinds that it knows. Setting them right would stop a running
 /// training.
-const QUEUED: [&str; 3] = ["/spec/suspend", "/spec/runPolicy/suspend", "/spec/parallelism"];
-
-/// The label that hands an object to Kueue.
-const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
+pub(crate) const QUEUED: [&str; 3] = ["/spec/suspend", "/spec/runPolicy/suspend", "/spec/parallelism"];
 
 /// Annotations that ask for a caBundle: cert-manager's cainjector and OpenShift's service CA.
 const INJECTED: [&str; 4] = [
@@ -46,18 +46,17 @@ const WITH_CA: [(&str, &str); 4] = [
 /// What charts write where an operator is to put its own certificate: nothing, or a line end in base64.
 const PLACEHOLDERS: [&str; 3] = ["", "Cg==", "Cg"];
 
-/// The JSON pointer to the changed field, if somebody governs it. `own` is our field manager.
-pub(crate) fn governed(kind: &GroupKind, change: &Change, live: &Value, own: &str) -> Option<String> {
+/// The JSON pointer to the changed field in what is wanted, if somebody governs it. `own` is our field manager.
+pub(crate) fn governed(kind: &GroupKind, change: &Change, wanted: &Value, live: &Value, own: &str) -> Option<String> {
     if change.path == path_of(REPLICAS) {
         let holder = holder(live, &change.path, own)?;
         let scales = holder.subresource == "scale" && AUTOSCALERS.contains(&holder.manager.as_str());
         return (scales || ROLLOUTS.contains(&holder.manager.as_str())).then(|| REPLICAS.to_owned());
     }
     if is_ca_bundle(kind, change, live) {
-        return pointer_to(&change.path, live);
+        return pointer_to(&change.path, wanted);
     }
-    let is_queued = live.pointer("/metadata/labels").is_some_and(|labels| labels.get(QUEUE_LABEL).is_some());
-    QUEUED.into_iter().find(|pointer| is_queued && change.path == path_of(pointer)).map(str::to_owned)
+    QUEUED.into_iter().find(|pointer| is_queued(live) && change.path == path_of(pointer)).map(str::to_owned)
 }
 
 /// Whether nobody has done anything about it: the API server, or what admits objects on their way in, filled in what an element of a list leaves
@@ -90,22 +89,11 @@ fn is_ca_bundle(kind: &GroupKind, change: &Change, live: &Value) -> bool {
 
 /// The path as a JSON pointer into `object`.
 fn pointer_to(path: &FieldPath, object: &Value) -> Option<String> {
-    let mut pointer = String::new();
-    let mut at = object;
-    for step in &path.0 {
-        let segment = match step {
-            Step::Field(name) => name.replace('~', "~0").replace('/', "~1"),
-            Step::Index(index) => index.to_string(),
-            Step::Key(keys) => {
-                let is_it = |item: &Value| keys.iter().all(|(key, value)| item.get(key) == Some(value));
-                at.as_array()?.iter().position(is_it)?.to_string()
-            }
-            Step::Value(value) => at.as_array()?.iter().position(|item| item == value)?.to_string(),
-        };
-        at = at.pointer(&format!("/{segment}"))?;
-        pointer = format!("{pointer}/{segment}");
-    }
-    Some(pointer)
+    let segment = |key| match key {
+        Key::Field(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        Key::Index(index) => format!("/{index}"),
+    };
+    Some(locate(object, path)?.into_iter().map(segment).collect())
 }
 
 pub(crate) fn path_of(pointer: &str) -> FieldPath {

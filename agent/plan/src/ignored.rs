@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use shared_expression::jq::{JqPath, Key};
-use shared_manifest::{FieldPath, ListKind, Step, list_kind, owned_diff};
+use shared_manifest::{FieldPath, owned_diff};
 use shared_model::GroupKind;
 use shared_release::Ignore;
 
-use crate::governed::path_of;
-use crate::ownership::{holder, is_held_by};
+use crate::ownership::{holder, is_held_by, whole_of};
+use crate::place::{at, at_mut, follow, locate, put, remove_all};
 
 /// The managers whose fields are ignored.
 pub(crate) fn managers(ignore: &BTreeSet<Ignore>) -> BTreeSet<&str> {
@@ -45,34 +45,93 @@ fn keys_of(pointer: &str) -> Vec<Key> {
     pointer.split('/').skip(1).map(|segment| Key::Field(segment.replace("~1", "/").replace("~0", "~"))).collect()
 }
 
-/// `object` without the fields at pointers and paths.
-pub(crate) fn without<'a>(object: &'a Value, ignore: &BTreeSet<Ignore>) -> Cow<'a, Value> {
+/// One ignored field. Pointers and paths are read in what is wanted, as that is what their author sees: the API server and others put elements of
+/// lists elsewhere.
+struct Spot<'v> {
+    /// Where it is in what is wanted, or where it would be.
+    wanted: Vec<Key>,
+    /// It is there.
+    is_wanted: bool,
+    /// Where it is in the live object, if anywhere, and its value.
+    live: Option<(Vec<Key>, &'v Value)>,
+    /// The live field.
+    path: FieldPath,
+    /// It is in an element of a list that is not there yet.
+    is_new: bool,
+}
+
+/// All that pointers and paths point at, in either object.
+fn spots<'v>(kind: &GroupKind, wanted: &'v Value, live: &'v Value, ignore: &BTreeSet<Ignore>) -> Vec<Spot<'v>> {
     let mut places: Vec<Vec<Key>> = pointers(ignore).collect();
+    let mut in_live = Vec::new();
     for path in paths(ignore) {
-        places.extend(path.places(object).unwrap_or_default());
+        places.extend(path.places(wanted).unwrap_or_default());
+        in_live.extend(path.places(live).unwrap_or_default());
     }
-    if places.is_empty() {
-        return Cow::Borrowed(object);
+    let from_wanted = places.iter().map(|place| {
+        let found = follow(kind, wanted, live, place);
+        let live = found.there.map(|value| (found.place_there, value));
+        let path = FieldPath(if live.is_some() { found.steps_there } else { found.steps_here });
+        Spot { wanted: found.place_here, is_wanted: found.here.is_some(), live, path, is_new: found.is_new }
+    });
+    // What an expression finds in the live object alone. What is wanted as well was found there, or is not meant: an index counts elements of
+    // what is wanted.
+    let from_live = in_live.iter().filter_map(|place| {
+        let found = follow(kind, live, wanted, place);
+        let live = found.here.filter(|_| found.there.is_none()).map(|value| (found.place_here, value));
+        live.is_some().then_some(Spot {
+            wanted: found.place_there,
+            is_wanted: false,
+            live,
+            path: FieldPath(found.steps_here),
+            is_new: found.is_new,
+        })
+    });
+    // The object itself is no field of it.
+    from_wanted.chain(from_live).filter(|spot| !spot.path.0.is_empty()).collect()
+}
+
+/// `wanted` and `live` without the fields at pointers and paths.
+pub(crate) fn without<'a>(
+    kind: &GroupKind,
+    wanted: &'a Value,
+    live: &'a Value,
+    ignore: &BTreeSet<Ignore>,
+) -> (Cow<'a, Value>, Cow<'a, Value>) {
+    let spots = spots(kind, wanted, live, ignore);
+    if spots.is_empty() {
+        return (Cow::Borrowed(wanted), Cow::Borrowed(live));
     }
-    let mut left = object.clone();
-    remove_all(&mut left, places);
-    Cow::Owned(left)
+    let (mut left_wanted, mut left_live) = (wanted.clone(), live.clone());
+    let (mut of_wanted, mut of_live) = (Vec::new(), Vec::new());
+    for spot in spots {
+        of_wanted.extend(Some(spot.wanted).filter(|_| spot.is_wanted));
+        of_live.extend(spot.live.map(|(place, _)| place));
+    }
+    remove_all(&mut left_wanted, of_wanted);
+    remove_all(&mut left_live, of_live);
+    (Cow::Owned(left_wanted), Cow::Owned(left_live))
 }
 
 /// What is sent when `wanted` is applied over `live`.
 pub(crate) fn prepare(kind: &GroupKind, wanted: &Value, live: &Value, ignore: &BTreeSet<Ignore>, own: &str) -> Value {
     let mut prepared = wanted.clone();
     let mut stripped = Vec::new();
-    for ignore in ignore {
-        if let Ignore::Pointer(pointer) = ignore {
-            let keys = keys_of(pointer);
-            settle(&mut prepared, keys, live.pointer(pointer), &path_of(pointer), live, own, &mut stripped);
-        }
-    }
-    for path in paths(ignore) {
-        for place in path.places(wanted).unwrap_or_default() {
-            let (found, field) = counterpart(kind, wanted, live, &place);
-            settle(&mut prepared, place, found, &field, live, own, &mut stripped);
+    let mut spots = spots(kind, wanted, live, ignore);
+    // What is inside of another one is settled with it.
+    spots.sort_by(|a, b| a.wanted.cmp(&b.wanted));
+    spots.dedup_by(|inner, outer| inner.wanted.starts_with(&outer.wanted));
+    for spot in spots {
+        let found = spot.live.as_ref().map(|(_, value)| *value);
+        match found {
+            // A new element of a list is made as it is wanted, as a new object is.
+            _ if spot.is_wanted && spot.is_new => {}
+            _ if spot.is_wanted => settle(&mut prepared, spot.wanted, found, &spot.path, live, own, &mut stripped),
+            // What is not wanted is in nobody's way, unless it would go with the value that it is a part of.
+            Some(found) if goes_with_its_whole(wanted, live, &spot) && !is_governed(live, &spot.path, own) => {
+                put(&mut prepared, &spot.wanted, found);
+            }
+            _ => {}
         }
     }
     let managers = managers(ignore);
@@ -99,8 +158,7 @@ fn settle(
     own: &str,
     stripped: &mut Vec<Vec<Key>>,
 ) {
-    let governed = holder(live, field, own).is_some_and(|holder| holder.applies || holder.subresource == "scale");
-    match found.filter(|_| !governed) {
+    match found.filter(|_| !is_governed(live, field, own)) {
         Some(found) => {
             if let Some(slot) = at_mut(prepared, &place) {
                 *slot = found.clone();
@@ -110,123 +168,15 @@ fn settle(
     }
 }
 
-/// The live value that belongs to a place in what is wanted, and its field: elements of lists are found by what makes them the same.
-fn counterpart<'a>(kind: &GroupKind, wanted: &Value, live: &'a Value, place: &[Key]) -> (Option<&'a Value>, FieldPath) {
-    let mut path: Vec<Step> = Vec::with_capacity(place.len());
-    let (mut wanted, mut live) = (Some(wanted), Some(live));
-    for key in place {
-        match key {
-            Key::Field(name) => {
-                wanted = wanted.and_then(|wanted| wanted.get(name));
-                live = live.and_then(|live| live.get(name));
-                path.push(Step::Field(name.clone()));
-            }
-            Key::Index(index) => {
-                let element = wanted.and_then(|wanted| wanted.get(index));
-                let step = element.map_or(Step::Index(*index), |element| step_of(list_kind(kind, &path), element, *index));
-                live = live
-                    .and_then(|live| find(live, &step))
-                    .or_else(|| same_name(live?, element?).filter(|_| matches!(step, Step::Index(_))));
-                wanted = element;
-                path.push(step);
-            }
-        }
-    }
-    (live, FieldPath(path))
+/// Whether the field is part of a value that has one owner as a whole and that is wanted, without the field.
+fn goes_with_its_whole(wanted: &Value, live: &Value, spot: &Spot<'_>) -> bool {
+    let whole = whole_of(live, &spot.path).and_then(|steps| spot.wanted.get(..steps));
+    whole.is_some_and(|whole| whole.iter().try_fold(wanted, at).is_some())
 }
 
-/// How an element of a list is pointed at.
-fn step_of(list: ListKind, element: &Value, index: usize) -> Step {
-    match list {
-        ListKind::Map(keys) => {
-            let pairs: Vec<_> = keys.iter().filter_map(|key| Some(((*key).to_owned(), element.get(key)?.clone()))).collect();
-            if pairs.is_empty() { Step::Index(index) } else { Step::Key(pairs) }
-        }
-        ListKind::Set => Step::Value(element.clone()),
-        ListKind::Atomic => Step::Index(index),
-    }
-}
-
-/// The element of a list that a step points at.
-fn find<'a>(list: &'a Value, step: &Step) -> Option<&'a Value> {
-    position(list, step).and_then(|position| list.get(position))
-}
-
-fn position(list: &Value, step: &Step) -> Option<usize> {
-    let list = list.as_array()?;
-    match step {
-        Step::Index(index) => (*index < list.len()).then_some(*index),
-        Step::Value(value) => list.iter().position(|element| element == value),
-        // A key that the API server has filled in may be missing in what is wanted.
-        Step::Key(pairs) => {
-            list.iter().position(|element| pairs.iter().all(|(key, value)| element.get(key).is_none_or(|found| found == value)))
-        }
-        Step::Field(_) => None,
-    }
-}
-
-/// In a list of unknown kind: the element of the same name.
-fn same_name<'a>(list: &'a Value, element: &Value) -> Option<&'a Value> {
-    let name = element.get("name")?;
-    list.as_array()?.iter().find(|other| other.get("name") == Some(name))
-}
-
-/// Where the field `path` is in `object`.
-fn locate(object: &Value, path: &FieldPath) -> Option<Vec<Key>> {
-    let mut value = object;
-    let mut place = Vec::with_capacity(path.0.len());
-    for step in &path.0 {
-        let key = match step {
-            Step::Field(name) => Key::Field(name.clone()),
-            step => Key::Index(position(value, step)?),
-        };
-        value = at(value, &key)?;
-        place.push(key);
-    }
-    Some(place)
-}
-
-fn at<'a>(value: &'a Value, key: &Key) -> Option<&'a Value> {
-    match (value, key) {
-        (Value::Object(map), Key::Field(name)) => map.get(name),
-        (Value::Array(list), Key::Field(name)) => list.get(name.parse::<usize>().ok()?),
-        (Value::Array(list), Key::Index(index)) => list.get(*index),
-        _ => None,
-    }
-}
-
-fn at_mut<'a>(value: &'a mut Value, place: &[Key]) -> Option<&'a mut Value> {
-    place.iter().try_fold(value, |value, key| match (value, key) {
-        (Value::Object(map), Key::Field(name)) => map.get_mut(name),
-        (Value::Array(list), Key::Field(name)) => list.get_mut(name.parse::<usize>().ok()?),
-        (Value::Array(list), Key::Index(index)) => list.get_mut(*index),
-        _ => None,
-    })
-}
-
-/// Takes places away, the last first, so that those before stay where they are. The object itself is none of them.
-fn remove_all(object: &mut Value, mut places: Vec<Vec<Key>>) {
-    places.retain(|place| !place.is_empty());
-    places.sort();
-    places.dedup();
-    for place in places.iter().rev() {
-        let Some((last, parents)) = place.split_last() else { continue };
-        match (at_mut(object, parents), last) {
-            (Some(Value::Object(map)), Key::Field(name)) => {
-                map.remove(name);
-            }
-            (Some(Value::Array(list)), key) => {
-                let index = match key {
-                    Key::Index(index) => Some(*index),
-                    Key::Field(name) => name.parse().ok(),
-                };
-                if let Some(index) = index.filter(|index| *index < list.len()) {
-                    list.remove(index);
-                }
-            }
-            _ => {}
-        }
-    }
+/// Whether somebody else applies the field, or scales by it.
+fn is_governed(live: &Value, field: &FieldPath, own: &str) -> bool {
+    holder(live, field, own).is_some_and(|holder| holder.applies || holder.subresource == "scale")
 }
 
 #[cfg(test)]
@@ -309,7 +259,98 @@ mod tests {
         let (wanted, live) = (hook(json!("")), hook(json!("Y2E=")));
         assert!(compare(&wanted, &live, &ignore, "capstan").changes.is_empty());
         assert_eq!(prepare(&wanted, Some(&live), &ignore, "capstan")["webhooks"][0]["clientConfig"]["caBundle"], "Y2E=");
-        let gone = prepare(&live, Some(&json!({"webhooks": []})), &ignore, "capstan");
-        assert_eq!(gone["webhooks"][0]["clientConfig"], json!({"url": "u"}));
+        let gone = prepare(&live, Some(&hook(json!(null))), &ignore, "capstan");
+        assert_eq!(gone["webhooks"][0]["clientConfig"], json!({"caBundle": null, "url": "u"}));
+        let new = prepare(&live, Some(&json!({"webhooks": []})), &ignore, "capstan");
+        assert_eq!(new["webhooks"], live["webhooks"], "what is not there yet is made as it is wanted");
+    }
+
+    /// A field of an element, as a pointer and as a path say it: an index counts what is wanted.
+    const BY_INDEX: [&str; 2] = ["/spec/template/spec/containers/1/image", ".spec.template.spec.containers[1].image"];
+
+    #[test]
+    fn an_index_counts_what_is_wanted_wherever_the_element_is() {
+        for rule in BY_INDEX {
+            let ignore = rules(&[rule]);
+            let (wanted, live) = (deployment("a:1", "info", &json!(null)), injected(deployment("a:2", "info", &json!([]))));
+            assert!(compare(&wanted, &live, &ignore, "capstan").changes.is_empty(), "{rule}");
+            let mut expected = wanted.clone();
+            expected["spec"]["template"]["spec"]["containers"][1]["image"] = json!("a:2");
+            assert_eq!(prepare(&wanted, Some(&live), &ignore, "capstan"), expected, "{rule}: of our own container, and nothing else");
+
+            let mut reversed = live.clone();
+            reversed["spec"]["template"]["spec"]["containers"].as_array_mut().expect("a list").remove(0);
+            assert_eq!(compare(&wanted, &reversed, &ignore, "capstan").changes, [], "{rule}: at this index is another one of ours");
+            assert_eq!(prepare(&wanted, Some(&reversed), &ignore, "capstan"), expected, "{rule}");
+
+            // The image of our other container is drift as ever.
+            let mut other = live.clone();
+            other["spec"]["template"]["spec"]["containers"][2]["image"] = json!("p:2");
+            let changes = compare(&wanted, &other, &ignore, "capstan").changes;
+            assert_eq!(
+                changes.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(),
+                ["spec.template.spec.containers[name=proxy].image"]
+            );
+
+            let applied = injected(deployment("a:2", "info", &held("tuner", "Apply", &json!({"f:image": {}}))));
+            let sent = prepare(&wanted, Some(&applied), &ignore, "capstan");
+            assert_eq!(sent["spec"]["template"]["spec"]["containers"][1].get("image"), None, "{rule}: who applies it keeps it");
+
+            let mut renamed = wanted.clone();
+            renamed["spec"]["template"]["spec"]["containers"][1]["name"] = json!("web");
+            assert_eq!(prepare(&renamed, Some(&live), &ignore, "capstan"), renamed, "{rule}: a new container has the image that is wanted");
+        }
+    }
+
+    #[test]
+    fn elements_of_kinds_that_are_not_known_are_found_by_name_and_else_by_index() {
+        let set = |jobs: Value, fields: Value| {
+            json!({"apiVersion": "jobset.x-k8s.io/v1alpha2", "kind": "JobSet", "spec": {"replicatedJobs": jobs},
+                "metadata": {"name": "s", "managedFields": [{"manager": "tuner", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicatedJobs": fields}}}]}})
+        };
+        let ignore = rules(&["/spec/replicatedJobs/0/replicas"]);
+        let wanted = set(json!([{"name": "workers", "replicas": 2}]), json!({}));
+        let jobs = json!([{"name": "driver", "replicas": 1}, {"name": "workers", "replicas": 5}]);
+        let live = set(jobs.clone(), json!({"k:{\"name\":\"driver\"}": {"f:replicas": {}}}));
+        assert_eq!(
+            prepare(&wanted, Some(&live), &ignore, "capstan")["spec"]["replicatedJobs"],
+            json!([{"name": "workers", "replicas": 5}])
+        );
+        let applied = set(jobs, json!({"k:{\"name\":\"workers\"}": {"f:replicas": {}}}));
+        assert_eq!(prepare(&wanted, Some(&applied), &ignore, "capstan")["spec"]["replicatedJobs"], json!([{"name": "workers"}]));
+        let unnamed = |replicas: i64| set(json!([{"replicas": replicas}, {"replicas": 9}]), json!(null));
+        assert!(compare(&unnamed(1), &unnamed(3), &ignore, "capstan").changes.is_empty());
+        assert_eq!(prepare(&unnamed(1), Some(&unnamed(3)), &ignore, "capstan")["spec"], unnamed(3)["spec"]);
+    }
+
+    #[test]
+    fn what_only_the_live_object_has_is_ignored_and_stays_where_it_would_go_with_its_list() {
+        let range = |limit: Value, manager: &str| {
+            json!({"apiVersion": "v1", "kind": "LimitRange", "spec": {"limits": [limit]}, "metadata": {"name": "l", "managedFields": [
+                {"manager": manager, "operation": "Update", "fieldsV1": {"f:spec": {"f:limits": {}}}}]}})
+        };
+        let wanted = range(json!({"type": "Container", "max": {"cpu": "1"}}), "capstan");
+        let limit = json!({"type": "Container", "max": {"cpu": "1"}, "maxLimitRequestRatio": {"cpu": "4"}});
+        let live = range(limit, "kubectl-edit");
+        assert_eq!(compare(&wanted, &live, &BTreeSet::new(), "capstan").changes.len(), 1);
+        for rule in ["/spec/limits/0/maxLimitRequestRatio", ".spec.limits[].maxLimitRequestRatio.cpu"] {
+            let ignore = rules(&[rule]);
+            assert_eq!(compare(&wanted, &live, &ignore, "capstan").changes, [], "{rule}");
+            assert_eq!(prepare(&wanted, Some(&live), &ignore, "capstan")["spec"], live["spec"], "{rule}");
+        }
+        // Where each field has an owner of its own, what is not sent stays.
+        let settings = |data: Value| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "data": data, "metadata": {"name": "c", "managedFields": [
+            {"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:b": {}}}}]}})
+        };
+        let (wanted, live) = (settings(json!({"a": "1"})), settings(json!({"a": "1", "b": "2"})));
+        assert_eq!(prepare(&wanted, Some(&live), &rules(&["/data/b"]), "capstan"), wanted);
+    }
+
+    #[test]
+    fn what_is_ignored_with_all_that_is_in_it_is_taken_from_one_place() {
+        let (wanted, live) = (deployment("a:1", "info", &json!(null)), injected(deployment("a:2", "debug", &json!([]))));
+        let sent = prepare(&wanted, Some(&live), &rules(&["/spec", "/spec/template/spec/containers/0/image"]), "capstan");
+        assert_eq!(sent["spec"], live["spec"]);
     }
 }

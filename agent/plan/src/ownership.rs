@@ -24,7 +24,7 @@ pub struct Holder {
 pub fn holder(object: &Value, path: &FieldPath, own: &str) -> Option<Holder> {
     entries(object)
         .filter(|entry| text(entry, "manager") != own)
-        .filter(|entry| entry.get("fieldsV1").is_some_and(|set| holds(set, &path.0)))
+        .filter(|entry| entry.get("fieldsV1").is_some_and(|set| holds(set, &path.0, Some(object))))
         .map(|entry| Holder {
             manager: text(entry, "manager").to_owned(),
             subresource: text(entry, "subresource").to_owned(),
@@ -37,7 +37,13 @@ pub fn holder(object: &Value, path: &FieldPath, own: &str) -> Option<Holder> {
 /// Whether one of these managers holds the field at `path` of `object`, alone or with others.
 pub(crate) fn is_held_by(object: &Value, path: &FieldPath, managers: &BTreeSet<&str>) -> bool {
     let theirs = entries(object).filter(|entry| managers.contains(text(entry, "manager")));
-    theirs.filter_map(|entry| entry.get("fieldsV1")).any(|set| holds(set, &path.0))
+    theirs.filter_map(|entry| entry.get("fieldsV1")).any(|set| holds(set, &path.0, Some(object)))
+}
+
+/// How many steps of `path` lead to the value in `object` that has one owner as a whole and that the field is a part of: who sets that value without
+/// the field removes it.
+pub(crate) fn whole_of(object: &Value, path: &FieldPath) -> Option<usize> {
+    entries(object).filter_map(|entry| entry.get("fieldsV1")).find_map(|set| ends_above(set, &path.0, Some(object)))
 }
 
 /// Tools that wrote whole manifests before Capstan did, as they call themselves in managedFields: kubectl, Helm, Argo CD, Flux, Rancher's Fleet.
@@ -181,26 +187,57 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
 }
 
 /// Whether the field set holds the path: it names the whole path, or it ends earlier at a node that is held as one (an atomic list or map).
-fn holds(set: &Value, path: &[Step]) -> bool {
+/// `value` is what is there, where that is known.
+fn holds(set: &Value, path: &[Step], value: Option<&Value>) -> bool {
     let Some(fields) = set.as_object() else { return false };
     let Some((step, rest)) = path.split_first() else { return true };
     let children = fields.keys().filter(|name| *name != ".").count();
     if children == 0 {
         return true;
     }
-    fields.iter().any(|(name, child)| names(name, step) && (holds(child, rest)))
+    fields.iter().any(|(name, child)| names(name, step, value) && holds(child, rest, inner(value, step)))
 }
 
-fn names(name: &str, step: &Step) -> bool {
+/// After how many steps the field set ends, if it does before the path does, at a node that is held as one.
+fn ends_above(set: &Value, path: &[Step], value: Option<&Value>) -> Option<usize> {
+    let (fields, (step, rest)) = (set.as_object()?, path.split_first()?);
+    if fields.is_empty() {
+        return Some(0);
+    }
+    let children = fields.iter().filter(|(name, _)| names(name, step, value));
+    children.filter_map(|(_, child)| ends_above(child, rest, inner(value, step))).next().map(|steps| steps + 1)
+}
+
+/// What a step leads to.
+fn inner<'v>(value: Option<&'v Value>, step: &Step) -> Option<&'v Value> {
+    let value = value?;
     match step {
-        Step::Field(field) => name.strip_prefix("f:") == Some(field),
-        Step::Index(index) => name.strip_prefix("i:").and_then(|text| text.parse().ok()) == Some(*index),
-        Step::Key(keys) => name.strip_prefix("k:").and_then(|text| serde_json::from_str::<Value>(text).ok()).is_some_and(|found| {
-            found
-                .as_object()
-                .is_some_and(|found| found.len() == keys.len() && keys.iter().all(|(key, value)| found.get(key) == Some(value)))
+        Step::Field(name) => value.get(name),
+        Step::Index(index) => value.get(index),
+        Step::Key(keys) => value.as_array()?.iter().find(|element| keys.iter().all(|(key, value)| element.get(key) == Some(value))),
+        Step::Value(wanted) => value.as_array()?.iter().find(|element| *element == wanted),
+    }
+}
+
+/// Whether a node of a field set is what the step leads to. Which lists of a kind that is not known have keys only the field set tells: an index is
+/// then the element that has them.
+fn names(name: &str, step: &Step, value: Option<&Value>) -> bool {
+    let Some((tag, text)) = name.split_once(':') else { return false };
+    let told = || serde_json::from_str::<Value>(text).ok();
+    match (tag, step) {
+        ("f", Step::Field(field)) => text == field,
+        ("i", Step::Index(index)) => text.parse().ok() == Some(*index),
+        ("k", Step::Index(index)) => told().is_some_and(|told| {
+            let element = value.and_then(|list| list.get(index));
+            element
+                .is_some_and(|element| told.as_object().is_some_and(|keys| keys.iter().all(|(key, value)| element.get(key) == Some(value))))
         }),
-        Step::Value(value) => name.strip_prefix("v:").and_then(|text| serde_json::from_str::<Value>(text).ok()).as_ref() == Some(value),
+        ("v", Step::Index(index)) => value.and_then(|list| list.get(index)).is_some_and(|element| told().as_ref() == Some(element)),
+        ("k", Step::Key(keys)) => told().is_some_and(|told| {
+            told.as_object().is_some_and(|told| told.len() == keys.len() && keys.iter().all(|(key, value)| told.get(key) == Some(value)))
+        }),
+        ("v", Step::Value(value)) => told().as_ref() == Some(value),
+        _ => false,
     }
 }
 

@@ -430,8 +430,13 @@ pub(crate) fn change(r: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
         ("apps", "deployments" | "daemonsets" | "replicasets") => fixed("/spec/selector", "spec.selector"),
         ("batch", "jobs") => {
             fixed("/spec/selector", "spec.selector");
-            fixed("/spec/template", "spec.template");
             fixed("/spec/completionMode", "spec.completionMode");
+            // Where its pods go may change until it starts (`validationOptionsForJob` of the Job strategy): queues do that.
+            let may_move = old["spec"]["suspend"] == true && old["status"]["startTime"].is_null();
+            let template = |job: &Value| if may_move { unplaced(&job["spec"]["template"]) } else { job["spec"]["template"].clone() };
+            if template(old) != template(new) {
+                out.push(Cause::invalid("spec.template", &new["spec"]["template"], IMMUTABLE));
+            }
         }
         ("", "secrets") => fixed("/type", "type"),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") if old["roleRef"] != new["roleRef"] => {
@@ -465,6 +470,19 @@ pub(crate) fn change(r: &Resource, old: &Value, new: &Value) -> Vec<Cause> {
         }
     }
     out
+}
+
+/// A pod template without what says where its pods go.
+fn unplaced(template: &Value) -> Value {
+    let mut template = template.clone();
+    for (part, fields) in
+        [("metadata", &["annotations", "labels"][..]), ("spec", &["affinity", "nodeSelector", "schedulingGates", "tolerations"])]
+    {
+        if let Some(part) = template.get_mut(part).and_then(Value::as_object_mut) {
+            part.retain(|field, _| !fields.contains(&field.as_str()));
+        }
+    }
+    template
 }
 
 fn stateful_set_change(old: &Value, new: &Value, out: &mut Vec<Cause>) {

@@ -441,7 +441,7 @@ static APP_SPEC: Record = Record {
         field("apply", APPLY, APPLY_DOC),
         field("conflicts", CONFLICTS, CONFLICTS_DOC),
         field("onDelete", ON_DELETE, ON_DELETE_DOC),
-        field("ignoreDifferences", Type::List(&Type::Record(&IGNORE), false), "Fields that others may change, in Argo CD's words."),
+        field("ignoreDifferences", Type::List(&Type::Record(&IGNORE), false), IGNORE_DOC),
         field(
             "healthCheckExprs",
             Type::List(&Type::Record(&HEALTH), false),
@@ -702,6 +702,13 @@ static VALUES_FROM: Record = record(
 static DEPENDENCY: Record =
     record("dependsOn", "An app that must be healthy first.", &[required("app", Type::Text(Rule::App), "Its name.")]);
 
+const IGNORE_DOC: &str = "Fields that others may change, in Argo CD's words, with RespectIgnoreDifferences: what another tool applies is left to it, and of \
+    anything else the live value stays. Flux's ignore is the same; its paths are jsonPointers, group and kind are \"*\" where it has no target, and \
+    objects that its target finds by labels, annotations or a regular expression are named one by one or by globs.";
+
+const POINTERS_DOC: &str =
+    "The fields, as RFC 6901 pointers. An index counts the elements of the manifest, wherever they are in the live object.";
+
 static IGNORE: Record = Record {
     name: "ignoreDifferences",
     doc: "Fields that others may change.",
@@ -711,7 +718,7 @@ static IGNORE: Record = Record {
         required("kind", Type::Text(Rule::Glob), "The kind, with * and ?."),
         field("name", Type::Text(Rule::Any), "The object's name; any if left out."),
         field("namespace", Type::Text(Rule::Any), "The object's namespace; any if left out."),
-        field("jsonPointers", Type::List(&Type::Text(Rule::JsonPointer), false), "The fields, as RFC 6901 pointers."),
+        field("jsonPointers", Type::List(&Type::Text(Rule::JsonPointer), false), POINTERS_DOC),
         field(
             "jqPathExpressions",
             Type::List(&Type::Text(Rule::JqPath), false),

@@ -51,10 +51,7 @@ pub fn diff(kind: &GroupKind, before: &Value, after: &Value) -> Vec<Change> {
 /// base64, empty and left out fields, defaults of merge keys.
 pub fn owned_diff(kind: &GroupKind, wanted: &Value, live: &Value) -> Vec<Change> {
     let mut comparison = Comparison::new(kind);
-    let wanted = match (is_secret(kind), wanted.get("stringData")) {
-        (true, Some(_)) => Cow::Owned(without_string_data(wanted)),
-        _ => Cow::Borrowed(wanted),
-    };
+    let wanted = stored(kind, wanted);
     let (Some(wanted), Some(live)) = (wanted.as_object(), live.as_object()) else {
         comparison.owned(&wanted, Some(live));
         return comparison.changes;
@@ -99,7 +96,15 @@ pub(crate) fn is_secret(kind: &GroupKind) -> bool {
     kind.group.is_empty() && kind.kind == "Secret"
 }
 
-/// `stringData` written into `data`, as the API server stores it.
+/// A Secret whose `stringData` is written into `data`, as the API server stores it; anything else is as it is. Nobody owns what was applied as
+/// `stringData`: a key that leaves it stays.
+pub fn stored<'a>(kind: &GroupKind, object: &'a Value) -> Cow<'a, Value> {
+    match (is_secret(kind), object.get("stringData")) {
+        (true, Some(_)) => Cow::Owned(without_string_data(object)),
+        _ => Cow::Borrowed(object),
+    }
+}
+
 fn without_string_data(secret: &Value) -> Value {
     let mut secret = secret.clone();
     if let Some(fields) = secret.as_object_mut()

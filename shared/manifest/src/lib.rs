@@ -13,7 +13,7 @@ mod tree;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
-pub use diff::{Change, diff, owned_diff};
+pub use diff::{Change, diff, owned_diff, stored};
 pub use object::{InvalidObject, Object, expand_list};
 pub use path::{FieldPath, Step};
 pub use quantity::whole_quantity;
