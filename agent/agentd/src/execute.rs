@@ -181,13 +181,13 @@ impl Execution<'_> {
                     self.book().forget(&step.app, &step.object);
                     tracing::info!(app = %step.app, object = %step.object, ?cause, "no longer owned");
                 }
-                StepKind::Finish => self.book().entry(&step.app, &step.object).finished = true,
+                StepKind::Finish { end } => self.book().entry(&step.app, &step.object).ended = Some(end.clone()),
                 StepKind::RunHook { entry, release, phase, over, .. } => {
                     self.book().entry(&step.app, &step.object).stage = (*phase, entry.wave);
                     let began = Some(self.agent.clock.now());
                     *self.hook_run(step, *release, *phase) = HookRun { over: over.clone(), began, ..HookRun::default() };
                 }
-                StepKind::EndHook { release, phase, uid, end } => {
+                StepKind::EndHook { release, phase, uid, end, expires } => {
                     let now = self.agent.clock.now();
                     // Seen before its apply was answered: nothing else made it since the run began.
                     let made = self.hook_run(step, *release, *phase).uid.is_none();
@@ -197,6 +197,7 @@ impl Execution<'_> {
                     let run = self.hook_run(step, *release, *phase);
                     run.uid = Some(uid.clone());
                     run.end = Some(end.clone());
+                    run.expires = *expires;
                     run.ended = Some(now);
                     tracing::info!(app = %step.app, object = %step.object, ?phase, ?end, "a hook ended");
                 }
@@ -307,9 +308,11 @@ impl Execution<'_> {
                 // Its intent is in the book since before it was asked; if it is not there any more, somebody else has the object by now.
                 let Some(before) = self.inventory.get(app, object).cloned() else { return };
                 let mut owned = before.clone();
+                if owned.uid != landed.uid {
+                    owned.ended = None;
+                }
                 owned.uid = landed.uid;
                 owned.applied = Some(entry.digest);
-                owned.finished = false;
                 owned.hook = false;
                 owned.kept = landed.kept;
                 owned.yielded.extend(landed.yields);
@@ -455,7 +458,7 @@ async fn attempt(agent: &Hands, step: &Step) -> Result<Outcome, Failure> {
             agent.shared.points.pass(if is_hook { FaultPoint::HookDeleted } else { FaultPoint::ObjectDeleted });
             Ok(Outcome::Deleted)
         }
-        StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish | StepKind::EndHook { .. } => {
+        StepKind::Adopt { .. } | StepKind::Forget(_) | StepKind::Finish { .. } | StepKind::EndHook { .. } => {
             unreachable!("BUG: this step needs no API server")
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use agent_cluster::{Cluster, ClusterError, Discovery, LogOptions, Refusal};
 use agent_health::assess;
 use agent_link::LogSource;
-use agent_plan::{Guardrail, KindState, Observed};
+use agent_plan::{End, Guardrail, KindState, Observed};
 use bytes::Bytes;
 use futures_util::stream::{StreamExt as _, TryStreamExt as _, once};
 use serde_json::Value;
@@ -116,7 +116,10 @@ impl LiveView {
                 (owned.filter(|_| is_ours), present.verdict.health, reason)
             }
             Some(Observed::Absent) => (None, Health::Missing, None),
-            Some(Observed::Ended { verdict, .. }) => (owned, verdict.health, verdict.reason),
+            Some(Observed::Ended { ending, .. }) => match ending.end {
+                End::Succeeded => (owned, Health::Healthy, None),
+                End::Failed(message) => (owned, Health::Degraded, Some(Reason::new(Severity::Error, "JobFailed", message))),
+            },
             Some(Observed::Unknown(reason)) => (owned, Health::Unknown, Some(reason)),
             None => (owned, Health::Unknown, None),
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agent_health::{Verdict, assess, assess_by, may_tell_more};
+use agent_health::{Ending, Verdict, assess, assess_by, ending, may_tell_more};
 use agent_plan::{Compared, Observed, Present, TRACKING_ANNOTATION, Tracking, fingerprint};
 use serde_json::Value;
 use shared_expression::HealthExpressions;
@@ -31,7 +31,7 @@ struct Inner {
     fields: BTreeMap<GroupKind, BTreeMap<Option<String>, FieldState>>,
     objects: BTreeMap<Arc<ObjectKey>, Seen>,
     /// The last that was seen of objects that ran to an end and are gone since.
-    ended: BTreeMap<ObjectKey, (String, Verdict)>,
+    ended: BTreeMap<ObjectKey, (String, Ending)>,
     /// Keys that became interesting after their kind was listed: nothing is known of them until somebody looks.
     unchecked: Keys,
     /// For each field whose list is under way, what was taken in since it began: the list may be older than that.
@@ -124,15 +124,26 @@ pub(crate) struct Seen {
     mark: Mark,
     tracking: Tracked,
     deleting: bool,
-    /// `None` if it is healthy: nearly all are.
-    ailment: Option<Box<Verdict>>,
+    /// `None` if it is healthy and has not ended: so are nearly all.
+    more: Option<Box<More>>,
+}
+
+/// What is kept of the few objects that are not healthy, or have come to their end.
+#[derive(PartialEq, Eq)]
+struct More {
+    verdict: Verdict,
+    ending: Option<Box<Ending>>,
 }
 
 static HEALTHY: Verdict = Verdict::HEALTHY;
 
 impl Seen {
     fn verdict(&self) -> &Verdict {
-        self.ailment.as_deref().unwrap_or(&HEALTHY)
+        self.more.as_ref().map_or(&HEALTHY, |more| &more.verdict)
+    }
+
+    fn ending(&self) -> Option<&Ending> {
+        self.more.as_ref()?.ending.as_deref()
     }
 }
 
@@ -273,7 +284,7 @@ impl View {
             return None;
         }
         let Some(seen) = inner.objects.get(key) else {
-            let ended = inner.ended.get(key).map(|(uid, verdict)| Observed::Ended { uid: uid.clone(), verdict: verdict.clone() });
+            let ended = inner.ended.get(key).map(|(uid, ending)| Observed::Ended { uid: uid.clone(), ending: ending.clone() });
             return Some((ended.unwrap_or(Observed::Absent), None));
         };
         let present = Present {
@@ -281,6 +292,7 @@ impl View {
             tracking: seen.tracking.tracking(key),
             deleting: seen.deleting,
             verdict: inner.finding(key, seen).unwrap_or(seen.verdict()).clone(),
+            ending: seen.ending().cloned().map(Box::new),
             compared: Compared::NotYet,
         };
         Some((Observed::Present(present), Some(seen.mark)))
@@ -415,8 +427,10 @@ impl View {
         if gone {
             inner.unchecked.remove(key);
             let last = inner.objects.remove(key);
-            if let Some(seen) = last.filter(|seen| is_end(&key.kind, seen.verdict())) {
-                inner.ended.insert(key.clone(), (seen.uid.to_string(), seen.verdict().clone()));
+            // It came to its end by itself and may have been taken away right then (`ttlSecondsAfterFinished` of a Job).
+            let ending = last.as_ref().and_then(Seen::ending).cloned().or_else(|| ending(&key.kind, object));
+            if let Some(ending) = ending {
+                inner.ended.insert(key.clone(), (uid.to_owned(), ending));
             }
             inner.news.add(key);
             drop(inner);
@@ -541,7 +555,7 @@ impl Inner {
         }
         match self.objects.get_mut(key) {
             Some(known) if teller != Teller::List && known.version > seen.version => return false,
-            Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.ailment == seen.ailment => {
+            Some(known) if known.uid == seen.uid && known.mark == seen.mark && known.more == seen.more => {
                 let same = known.tracking == seen.tracking && known.deleting == seen.deleting;
                 *known = seen;
                 if !same {
@@ -563,11 +577,6 @@ impl Inner {
     }
 }
 
-/// Whether the object came to its end by itself and may be taken away right then (`ttlSecondsAfterFinished` of a Job).
-fn is_end(kind: &GroupKind, verdict: &Verdict) -> bool {
-    kind.group == "batch" && kind.kind == "Job" && matches!(verdict.health, Health::Healthy | Health::Degraded)
-}
-
 fn judge(rules: &HealthRules, key: &ObjectKey, object: &Value) -> Verdict {
     rules.get(key).map_or_else(|| assess(object), |expressions| assess_by(expressions, object))
 }
@@ -583,20 +592,23 @@ impl Seen {
         let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
         let annotation = object.pointer("/metadata/annotations").and_then(|map| map.get(TRACKING_ANNOTATION)).and_then(Value::as_str);
         let verdict = judge(rules, key, object);
+        let ending = ending(&key.kind, object).map(Box::new);
         Self {
             uid: text("/metadata/uid").into(),
             version: version_of(object),
             mark: fingerprint(object),
             tracking: Tracked::of(key, annotation.and_then(Tracking::parse)),
             deleting: object.pointer("/metadata/deletionTimestamp").is_some(),
-            ailment: (verdict != HEALTHY).then(|| Box::new(verdict)),
+            more: (verdict != HEALTHY || ending.is_some()).then(|| Box::new(More { verdict, ending })),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use agent_health::End;
     use serde_json::json;
+    use shared_expression::cel::Expression;
 
     use super::*;
 
@@ -682,6 +694,46 @@ mod tests {
         view.record(&key("b"), &object("b", 5));
         let Some((Observed::Present(present), _)) = view.observed(&key("b")) else { panic!("it is there") };
         assert_eq!(present.uid, "u-anew");
+    }
+
+    #[test]
+    fn the_end_of_a_job_outlives_it_and_is_not_told_by_its_health() {
+        let job = ObjectKey::new(GroupKind::new("batch", "Job"), Some("web"), "j");
+        let view = View::default();
+        let field = Field::whole(&job.kind);
+        view.set_interest([job.clone()].map(Arc::new).into());
+        let [current, in_progress, failed] =
+            ["has(status.active)", "false", "has(status.failed)"].map(|text| Expression::parse(text).expect("valid"));
+        let expressions = HealthExpressions { current, in_progress: Some(in_progress), failed: Some(failed) };
+        view.set_rules([(job.clone(), Arc::new(expressions))].into());
+        view.begun(&field);
+        view.listed(&field, &view.interest_in(&field), BTreeMap::new(), 1);
+        let object = |uid: &str, version: u64, status: Value| {
+            let metadata = json!({"name": "j", "namespace": "web", "uid": uid, "resourceVersion": version.to_string()});
+            json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "status": status})
+        };
+        let conditions = |kind: &str| json!([{"type": kind, "status": "True", "message": "too slow"}]);
+        // What it says of itself while it is there, by its app's health and by its own end, and what is known of it when it is gone.
+        let failed = Some(End::Failed("too slow".to_owned()));
+        for (uid, status, health, end) in [
+            ("a", json!({"active": 1}), Health::Healthy, None),
+            ("b", json!({"active": 1, "failed": 1}), Health::Degraded, None),
+            ("c", json!({"conditions": conditions("Complete")}), Health::Progressing, Some(End::Succeeded)),
+            ("d", json!({"active": 0, "conditions": conditions("Failed")}), Health::Healthy, failed),
+        ] {
+            let version = u64::from(uid.as_bytes()[0]) * 10;
+            view.appeared(&field, &job, &object(uid, version, status.clone()));
+            let Some((Observed::Present(present), _)) = view.observed(&job) else { panic!("{uid} is there") };
+            assert_eq!((present.verdict.health, present.ending.map(|ending| ending.end)), (health, end.clone()), "{uid}");
+            view.vanished(&field, &job, &object(uid, version + 1, status));
+            let gone = match view.observed(&job).expect("known").0 {
+                Observed::Ended { uid: of, ending } if of == uid => Some(ending.end),
+                Observed::Absent => None,
+                other => panic!("{uid}: {other:?}"),
+            };
+            // Also the next of its name does not inherit it.
+            assert_eq!(gone, end, "{uid}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct Condition<'a> {
     pub(crate) message: &'a str,
     /// The generation of the spec that it was judged from, where it says so.
     pub(crate) generation: Option<i64>,
+    /// When it became what it is, in RFC 3339; empty if it does not say.
+    pub(crate) since: &'a str,
 }
 
 impl Condition<'_> {
@@ -43,7 +45,8 @@ pub(crate) fn condition_of<'a>(status: &'a Value, kind: &str) -> Option<Conditio
     let conditions = status.get("conditions")?.as_array()?;
     let found = conditions.iter().find(|condition| text(condition, "type") == kind)?;
     let generation = found.get("observedGeneration").and_then(Value::as_i64);
-    Some(Condition { status: text(found, "status"), reason: text(found, "reason"), message: text(found, "message"), generation })
+    let [status, reason, message, since] = ["status", "reason", "message", "lastTransitionTime"].map(|name| text(found, name));
+    Some(Condition { status, reason, message, generation, since })
 }
 
 /// For kinds whose Ready is True or False when it is decided: False has failed, and everything else is on its way.

@@ -1,6 +1,6 @@
 //! Health of Kubernetes objects, one file per kind; kinds that share their status share a file. A verdict is a function of the object alone
 //! ([`assess`]), by its kind's rule or by the app's own expressions ([`assess_by`]); with what was found beside a bad one it becomes a cause
-//! ([`explain`]). Which objects matter, and what a bad one holds up, is decided by `agent/plan`.
+//! ([`explain`]). Beside it stands how an object ended that runs to an end ([`ending`]). Which objects matter, and what a bad one holds up, is decided by `agent/plan`.
 //!
 //! Rules: Argo CD's and kstatus's where both agree (`gitops-engine/pkg/health`, `cli-utils/pkg/kstatus`); where they do not, the file says
 //! which is taken and why.
@@ -19,6 +19,7 @@ mod cron_workflow;
 mod custom_resource_definition;
 mod daemon_set;
 mod deployment;
+mod ending;
 mod experiment;
 mod expressions;
 mod external_secret;
@@ -69,6 +70,7 @@ mod workflow;
 mod workload;
 
 pub use cause::{Crashed, EVENT_LIMIT, Evidence, POD_LIMIT, Search, crashed, explain, may_tell_more, search};
+pub use ending::{END_MESSAGE_LIMIT, End, Ending, ending, runs_to_an_end};
 pub use masking::masked_line;
 
 use serde_json::Value;

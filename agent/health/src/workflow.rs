@@ -5,6 +5,21 @@ use serde_json::Value;
 
 use crate::Verdict;
 use crate::condition::text;
+use crate::ending::{End, Ending};
+
+/// Its end, as its phase tells it. How long it stays then stands in its own spec or in the template that it refers to.
+pub(crate) fn ending(object: &Value) -> Option<Ending> {
+    let status = object.get("status")?;
+    let (end, own) = match text(status, "phase") {
+        "Succeeded" => (End::Succeeded, "secondsAfterSuccess"),
+        "Failed" | "Error" => (End::failed(text(status, "message")), "secondsAfterFailure"),
+        _ => return None,
+    };
+    let strategies = ["/spec/ttlStrategy", "/status/storedWorkflowTemplateSpec/ttlStrategy"];
+    let strategy = strategies.into_iter().find_map(|pointer| object.pointer(pointer));
+    let seconds = strategy.and_then(|strategy| [own, "secondsAfterCompletion"].into_iter().find_map(|field| strategy.get(field)?.as_i64()));
+    Some(Ending::new(end, text(status, "finishedAt"), seconds))
+}
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use agent_plan::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
+use agent_plan::{AppInventory, End, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
@@ -280,6 +280,8 @@ struct HookFile {
     end: Option<EndFile>,
     removed: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     began: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ended: Option<String>,
@@ -328,10 +330,11 @@ impl HookFile {
             uid: run.uid.clone(),
             over: run.over.clone(),
             end: run.end.as_ref().map(|end| match end {
-                HookEnd::Succeeded => EndFile::Succeeded,
-                HookEnd::Failed(message) => EndFile::Failed(message.clone()),
+                End::Succeeded => EndFile::Succeeded,
+                End::Failed(message) => EndFile::Failed(message.clone()),
             }),
             removed: run.removed,
+            expires: run.expires.map(|at| at.to_string()),
             began: run.began.map(|at| at.to_string()),
             ended: run.ended.map(|at| at.to_string()),
         }
@@ -340,12 +343,12 @@ impl HookFile {
     fn into_run(self) -> Result<(Arc<ObjectKey>, Phase, HookRun), LedgerError> {
         let key = Arc::new(ObjectKey::new(GroupKind::new(self.group, self.kind), self.namespace.as_deref(), self.name));
         let end = self.end.map(|end| match end {
-            EndFile::Succeeded => HookEnd::Succeeded,
-            EndFile::Failed(message) => HookEnd::Failed(message),
+            EndFile::Succeeded => End::Succeeded,
+            EndFile::Failed(message) => End::Failed(message),
         });
         let time = |at: Option<String>| at.map(|at| read::<Timestamp>(&at)).transpose();
-        let (began, ended) = (time(self.began)?, time(self.ended)?);
-        Ok((key, self.phase, HookRun { uid: self.uid, over: self.over, end, removed: self.removed, began, ended }))
+        let (expires, began, ended) = (time(self.expires)?, time(self.began)?, time(self.ended)?);
+        Ok((key, self.phase, HookRun { uid: self.uid, over: self.over, end, expires, removed: self.removed, began, ended }))
     }
 }
 
@@ -433,8 +436,11 @@ struct ObjectFile {
     phase: Phase,
     #[serde(default)]
     wave: i32,
+    /// It came to its end: well, unless `failed` says otherwise. Agents that knew of no other end wrote it alone.
     #[serde(default)]
     finished: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failed: Option<String>,
     #[serde(default)]
     hook: bool,
     #[serde(default)]
@@ -454,7 +460,11 @@ impl From<(&Arc<ObjectKey>, &Owned)> for ObjectFile {
             applied: owned.applied.as_ref().map(ToString::to_string),
             phase: owned.stage.0,
             wave: owned.stage.1,
-            finished: owned.finished,
+            finished: owned.ended.is_some(),
+            failed: match &owned.ended {
+                Some(End::Failed(message)) => Some(message.clone()),
+                Some(End::Succeeded) | None => None,
+            },
             hook: owned.hook,
             yielded: owned.yielded.clone(),
             kept: owned.kept.clone().into_iter().collect(),
@@ -507,7 +517,7 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
                 uid: object.uid,
                 applied: digest(object.applied)?,
                 stage: (object.phase, object.wave),
-                finished: object.finished,
+                ended: object.failed.map(End::Failed).or(object.finished.then_some(End::Succeeded)),
                 hook: object.hook,
                 yielded: object.yielded,
                 kept: object.kept.into_iter().collect(),
@@ -526,6 +536,41 @@ pub(crate) fn decode_inventory(bytes: &[u8]) -> Result<(u64, Inventory), LedgerE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_read_as_every_agent_wrote_it_and_written_so_that_an_older_one_knows_it() {
+        let object = |name: &str, end: serde_json::Value| {
+            let mut object =
+                serde_json::json!({"group": "batch", "kind": "Job", "namespace": "web", "name": name, "uid": "u", "applied": null});
+            object.as_object_mut().expect("a map").extend(end.as_object().expect("a map").clone());
+            object
+        };
+        let objects = [
+            object("before-ends-were-known", serde_json::json!({})),
+            object("failed", serde_json::json!({"finished": true, "failed": "no"})),
+            object("of-an-older-agent", serde_json::json!({"finished": true})),
+            object("runs", serde_json::json!({"finished": false})),
+        ];
+        let body = serde_json::json!({"revision": 7, "apps": {"web": {"release": null, "objects": objects}}});
+        let mut written = Vec::new();
+        Document { what: "inventory", body }.write_to(&mut written).expect("memory can be written");
+        let (revision, inventory) = decode_inventory(&written).expect("readable");
+        let ends: Vec<_> = inventory.iter().map(|(_, key, owned)| (key.name.as_str(), owned.ended.clone())).collect();
+        let expected = [
+            ("before-ends-were-known", None),
+            ("failed", Some(End::Failed("no".to_owned()))),
+            ("of-an-older-agent", Some(End::Succeeded)),
+            ("runs", None),
+        ];
+        assert_eq!((revision, ends), (7, expected.to_vec()));
+        let file = |(_, key, owned)| serde_json::to_value(ObjectFile::from((key, owned))).expect("JSON");
+        let files: Vec<serde_json::Value> = inventory.iter().map(file).collect();
+        assert_eq!(files.iter().map(|file| &file["finished"]).collect::<Vec<_>>(), [false, true, true, false]);
+        assert_eq!(
+            files.iter().map(|file| &file["failed"]).collect::<Vec<_>>(),
+            [&serde_json::Value::Null, &"no".into(), &serde_json::Value::Null, &serde_json::Value::Null]
+        );
+    }
 
     #[test]
     fn a_document_is_written_as_the_json_of_its_envelope() {

@@ -381,7 +381,7 @@ fn load<T>(
 
 #[cfg(test)]
 mod tests {
-    use agent_plan::{HookEnd, HookRun, Owned, TestEnd, TestRuns};
+    use agent_plan::{End, HookRun, Owned, TestEnd, TestRuns};
     use shared_model::{ClusterName, GroupKind, ObjectKey, Timestamp};
     use shared_release::{Index, SigningKey};
 
@@ -403,10 +403,14 @@ mod tests {
         let key = Arc::new(ObjectKey::new(GroupKind::new("apps", "Deployment"), Some("web"), "api"));
         *inventory.entry(&"web".parse().expect("valid"), &key) =
             Owned { uid: Some("x".into()), applied: Some(Digest::of(b"a")), ..Owned::default() };
+        for (name, end) in [("seed", End::Succeeded), ("train", End::Failed("exit code 2".into()))] {
+            let key = Arc::new(ObjectKey::new(GroupKind::new("batch", "Job"), Some("web"), name));
+            *inventory.entry(&"web".parse().expect("valid"), &key) = Owned { ended: Some(end), ..Owned::default() };
+        }
         let at = Timestamp::from_second(1_000).expect("valid");
         let smoke = ObjectKey::new(GroupKind::new("", "Pod"), Some("web"), "smoke");
-        let end = Some(HookEnd::Failed("exit code 3".into()));
-        let run = HookRun { uid: Some("y".into()), end, began: Some(at), ended: Some(at), ..HookRun::default() };
+        let end = Some(End::Failed("exit code 3".into()));
+        let run = HookRun { uid: Some("y".into()), end, expires: Some(at), began: Some(at), ended: Some(at), ..HookRun::default() };
         let tests = TestRuns {
             request: "7f3a".parse().expect("valid"),
             release: Digest::of(b"r"),

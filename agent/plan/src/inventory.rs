@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_health::End;
 use shared_model::{AppName, Digest, Generation, ObjectKey, TestId, Timestamp};
 use shared_release::Phase;
 
@@ -57,7 +58,7 @@ pub struct TestRuns {
     pub end: Option<(TestEnd, Timestamp)>,
 }
 
-/// How the tests of a request ended. Messages have at most [`HOOK_MESSAGE_LIMIT`] characters.
+/// How the tests of a request ended. Messages have at most [`END_MESSAGE_LIMIT`](agent_health::END_MESSAGE_LIMIT) characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TestEnd {
     /// All succeeded.
@@ -96,7 +97,9 @@ pub struct HookRun {
     /// The uid of what was there when it began, which is not its object before an apply has said so.
     pub over: Option<String>,
     /// How it ended, if it did.
-    pub end: Option<HookEnd>,
+    pub end: Option<End>,
+    /// When its object's time to live ends, if it has one: gone after that, it was its time to live and nobody's wish.
+    pub expires: Option<Timestamp>,
     /// Its object was deleted, as its policy says.
     pub removed: bool,
     /// When it began.
@@ -104,18 +107,6 @@ pub struct HookRun {
     /// When its end was seen.
     pub ended: Option<Timestamp>,
 }
-
-/// How a hook ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HookEnd {
-    /// Well.
-    Succeeded,
-    /// Badly; with what its object said, at most [`HOOK_MESSAGE_LIMIT`] characters of it.
-    Failed(String),
-}
-
-/// The longest message of a failed hook, in characters: what fits on a line of a terminal, and a thousand of them into a Secret.
-pub const HOOK_MESSAGE_LIMIT: usize = 300;
 
 impl HookRuns {
     /// What is known of `object` in `phase` of `release`.
@@ -146,8 +137,8 @@ pub struct Owned {
     pub applied: Option<Digest>,
     /// The phase and wave that it was applied in, for deleting in reverse.
     pub stage: (Phase, i32),
-    /// It is a Job that came to its end: gone is then as good as there, and it is not run again for the same content.
-    pub finished: bool,
+    /// How it ended, of what runs to an end: nothing is missing then when it is gone, and it is not run again for the same content.
+    pub ended: Option<End>,
     /// A run of a hook made it. Nothing else is ever deleted because a hook says so: an object that was there before its manifest became a hook
     /// is deleted as all others are, withdrawn and within the budget.
     pub hook: bool,

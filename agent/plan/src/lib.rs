@@ -26,12 +26,14 @@ mod replace;
 mod testing;
 mod tracking;
 
+pub use agent_health::{End, Ending};
+
 pub use accept::{IndexRefusal, Standpoint, judge_index};
 pub use attempts::{Attempts, FIGHT_AFTER, RETRY_CAP};
 pub use compare::{Comparison, compare, prepare};
 pub use excluded::make_way;
 pub use guardrail::{AccountPattern, AccountRule, Guardrail, InvalidAccountPattern, InvalidKindPattern, KindPattern, Pattern};
-pub use inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
+pub use inventory::{AppInventory, HookRun, HookRuns, Inventory, Owned, RemovalRuns, TestEnd, TestRuns};
 pub use observed::{Compared, KindState, Kinds, Observed, Present};
 pub use ownership::{Holder, field_name, fingerprint, given_up, holder, kept, kept_by, take_over};
 pub use plan::{AppPlan, Desired, DesiredApp, ForgetCause, Input, Plan, Planning, Step, StepKind, plan};

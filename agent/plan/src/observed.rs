@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_health::Verdict;
+use agent_health::{Ending, Verdict};
 use shared_model::{Digest, FieldChange, GroupKind, ObjectKey, Reason, Scope};
 
 use crate::Tracking;
@@ -30,8 +30,8 @@ pub enum Observed {
     Ended {
         /// Its uid.
         uid: String,
-        /// How it ended.
-        verdict: Verdict,
+        /// Its end.
+        ending: Ending,
     },
     /// It is there.
     Present(Present),
@@ -50,6 +50,8 @@ pub struct Present {
     pub deleting: bool,
     /// Its health.
     pub verdict: Verdict,
+    /// Its end, if it is of a kind that runs to one and came to it.
+    pub ending: Option<Box<Ending>>,
     /// How it compares with what is wanted.
     pub compared: Compared,
 }

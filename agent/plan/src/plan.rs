@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_health::End;
 use shared_model::{
     AppName, AppState, Digest, FieldChange, Generation, GroupKind, Health, ObjectKey, ObjectState, Reason, ServiceAccount, Severity,
     Timestamp,
@@ -12,7 +13,7 @@ use shared_release::{Apply, Entry, Existing, Heal, Hold, Hook, Ignore, Phase, Re
 use crate::attempts::Attempts;
 use crate::guardrail::Guardrail;
 use crate::hook::{self, HookInput};
-use crate::inventory::{AppInventory, HookEnd, HookRun, HookRuns, Inventory, Owned};
+use crate::inventory::{AppInventory, HookRun, HookRuns, Inventory, Owned};
 use crate::observed::{Compared, KindState, Kinds, Objects, Observed, Present};
 use crate::order::rank;
 use crate::owners::Owners;
@@ -126,8 +127,11 @@ pub enum StepKind {
     },
     /// Take it out of the inventory without touching it.
     Forget(ForgetCause),
-    /// Remember that the Job came to its end.
-    Finish,
+    /// Remember how it came to its end.
+    Finish {
+        /// How.
+        end: End,
+    },
     /// Run a hook: create its object, or apply it over what is there.
     RunHook {
         /// The entry of the release.
@@ -150,7 +154,9 @@ pub enum StepKind {
         /// The uid of its object.
         uid: String,
         /// How.
-        end: HookEnd,
+        end: End,
+        /// When its object's time to live ends, if it has one.
+        expires: Option<Timestamp>,
     },
     /// Delete a hook's object if it still has this uid: to make room for its next run, or because it ended and its policy says so.
     DeleteHook {
@@ -694,7 +700,8 @@ impl AppPlanner<'_> {
         }
         if entry.policy.existing == Existing::IfNotPresent {
             match observed {
-                Some(Observed::Present(_)) => return Standing::new(true, Health::Healthy, None),
+                // Whose it is makes no difference to what needs it.
+                Some(Observed::Present(Present { verdict, .. })) => return Standing::new(true, verdict.health, verdict.reason.clone()),
                 Some(Observed::Absent | Observed::Ended { .. }) => {}
                 Some(Observed::Unknown(reason)) => return Standing::new(false, Health::Unknown, Some(reason.clone())),
                 None => return Standing::new(false, Health::Unknown, Some(not_observed())),
@@ -734,13 +741,15 @@ impl AppPlanner<'_> {
         match self.input.objects.get(&entry.object) {
             None => Standing::new(true, Health::Unknown, Some(not_observed())),
             Some(Observed::Unknown(reason)) => Standing::new(true, Health::Unknown, Some(reason.clone())),
-            Some(Observed::Absent | Observed::Ended { .. }) if owned.finished => Standing::new(true, Health::Healthy, None),
-            Some(Observed::Ended { uid, verdict }) if owned.uid.as_ref() == Some(uid) => {
-                let mut standing = Standing::new(true, verdict.health, verdict.reason.clone());
-                standing.step = Some(StepKind::Finish);
+            Some(Observed::Ended { uid, ending }) if owned.uid.as_ref() == Some(uid) => {
+                let mut standing = stand_gone(entry, &ending.end);
+                standing.step = finish(owned, &ending.end);
                 standing
             }
             Some(Observed::Absent | Observed::Ended { .. }) => {
+                if let Some(end) = &owned.ended {
+                    return stand_gone(entry, end);
+                }
                 let mut standing = Standing::new(true, Health::Missing, Some(self.drift_reason(entry, "was deleted")));
                 standing.deleted = true;
                 self.heal(&mut standing, entry, owned, Vec::new());
@@ -755,16 +764,17 @@ impl AppPlanner<'_> {
         if present.deleting {
             return standing;
         }
-        let ended = entry.object.kind.kind == "Job" && entry.object.kind.group == "batch" && has_ended(present);
-        if ended && !owned.finished {
-            standing.step = Some(StepKind::Finish);
+        let is_it = owned.uid.as_ref() == Some(&present.uid);
+        let end = present.ending.as_ref().filter(|_| is_it).map(|ending| &ending.end);
+        if let Some(step) = end.and_then(|end| finish(owned, end)) {
+            standing.step = Some(step);
             return standing;
         }
         if entry.policy.existing == Existing::IfNotPresent {
             // Made where it was missing; from then on it is whatever its users make of it (Flux's `IfNotPresent`).
             return standing;
         }
-        if owned.uid.as_ref() != Some(&present.uid) {
+        if !is_it {
             standing.reason = Some(self.drift_reason(entry, "was deleted and created again by somebody else"));
             self.heal(&mut standing, entry, owned, Vec::new());
             return standing;
@@ -856,8 +866,21 @@ fn tests_wait(state: &AppState) -> Reason {
     Reason::new(Severity::Wait, "TestsWait", format!("the release is not applied and healthy ({why})"))
 }
 
-fn has_ended(present: &Present) -> bool {
-    present.verdict.health == Health::Healthy || present.verdict.reason.as_ref().is_some_and(|reason| reason.code == "JobFailed")
+/// The step that remembers this end, unless it is known.
+fn finish(owned: &Owned, end: &End) -> Option<StepKind> {
+    (owned.ended.as_ref() != Some(end)).then(|| StepKind::Finish { end: end.clone() })
+}
+
+/// How an entry stands that ran to its end and is gone since: its success is as good as there, and its failure stays one.
+fn stand_gone(entry: &Arc<Entry>, end: &End) -> Standing {
+    match end {
+        End::Succeeded => Standing::new(true, Health::Healthy, None),
+        End::Failed(message) => {
+            let key = &entry.object;
+            let message = format!("{key} failed ({message}) and is gone since; it is not run again before a commit changes it");
+            Standing::new(true, Health::Degraded, Some(Reason::new(Severity::Error, "JobFailed", message)))
+        }
+    }
 }
 
 /// Why an app is not healthy at its wanted release; `None` if it is.
@@ -874,15 +897,20 @@ fn unsettled(input: &Input<'_>, name: &AppName, app: &DesiredApp) -> Option<Stri
     }
     release.entries.values().filter(|entry| entry.hook.is_none()).find_map(|entry| {
         let key = &entry.object;
-        let owned = input.inventory.get(name, key);
-        if owned.is_none_or(|owned| owned.applied != Some(entry.digest)) {
-            let is_written = matches!(entry.policy.existing, Existing::Override | Existing::Merge);
-            return is_written.then(|| format!("whose {key} is not applied yet"));
+        let owned = input.inventory.get(name, key).filter(|owned| owned.applied == Some(entry.digest));
+        match entry.policy.existing {
+            Existing::Ignore => return None,
+            // What somebody else made is as good; whether it is there is seen below.
+            Existing::IfNotPresent => {}
+            Existing::Override | Existing::Merge if owned.is_none() => return Some(format!("whose {key} is not applied yet")),
+            Existing::Override | Existing::Merge => {}
         }
+        let ended = owned.and_then(|owned| owned.ended.as_ref());
         match input.objects.get(key) {
             Some(Observed::Present(present)) if matches!(present.verdict.health, Health::Healthy | Health::Suspended) => None,
             Some(Observed::Present(present)) => Some(format!("whose {key} is {}", present.verdict.health)),
-            Some(Observed::Absent | Observed::Ended { .. }) if owned.is_some_and(|owned| owned.finished) => None,
+            Some(Observed::Absent | Observed::Ended { .. }) if ended == Some(&End::Succeeded) => None,
+            Some(Observed::Absent | Observed::Ended { .. }) if ended.is_some() => Some(format!("whose {key} failed and is gone since")),
             Some(Observed::Absent | Observed::Ended { .. }) => Some(format!("whose {key} is missing")),
             Some(Observed::Unknown(_)) | None => Some(format!("whose {key} cannot be observed")),
         }

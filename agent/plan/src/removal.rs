@@ -3,17 +3,19 @@
 //! to its end to `hook`.
 //!
 //! No hook runs before its app's deletions are permitted and approved: what prepares for an end must not run while the end is in question. A
-//! hook that failed stops the removal until it succeeds; deleting its object asks for another run, and where its policy deletes it, it is run
-//! again after a pause, as no new release can mend it. What its policy does not take stays when the removal is over, and Capstan lets go of it.
+//! hook that failed stops the removal until it succeeds; deleting its object asks for another run, and where its policy deletes it, or its time
+//! to live, it is run again after a pause, as no new release can mend it. What its policy does not take stays when the removal is over, and
+//! Capstan lets go of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use agent_health::End;
 use shared_model::{Generation, ObjectKey, Reason, Severity, Timestamp};
 use shared_release::{Entry, Hook, Phase, Release, Removal};
 
 use crate::hook;
-use crate::inventory::{AppInventory, HookEnd, HookRun, RemovalRuns};
+use crate::inventory::{AppInventory, HookRun, RemovalRuns};
 use crate::plan::{AppPlan, AppPlanner, ForgetCause, Standing, Step, StepKind, wave_waits};
 use crate::prune::{PruneInput, PrunePermit, Pruning, plan_prune};
 
@@ -37,7 +39,7 @@ impl DesiredRemoval {
     fn has_run(&self, runs: &RemovalRuns) -> bool {
         let succeeded = |object: &Arc<ObjectKey>, phase| {
             let run = runs.runs.get(&(object.clone(), phase));
-            run.is_some_and(|run| run.end == Some(HookEnd::Succeeded))
+            run.is_some_and(|run| run.end == Some(End::Succeeded))
         };
         [Phase::PreDelete, Phase::PostDelete].into_iter().all(|phase| self.hooks(phase).all(|(entry, _)| succeeded(&entry.object, phase)))
     }
@@ -163,7 +165,7 @@ impl AppPlanner<'_> {
             let hooks = desired.hooks(phase).map(|(entry, hook)| (entry, hook, runs.runs.get(&(entry.object.clone(), phase))));
             let hooks: Vec<hook::Ran<'_>> = hooks.collect();
             let is_over = |run: Option<&HookRun>| run.is_some_and(|run| run.end.is_some());
-            let has_failed = |run: Option<&HookRun>| run.is_some_and(|run| matches!(run.end, Some(HookEnd::Failed(_))));
+            let has_failed = |run: Option<&HookRun>| run.is_some_and(|run| matches!(run.end, Some(End::Failed(_))));
             if hooks.iter().any(|(_, _, run)| has_failed(*run)) || hooks.iter().all(|(_, _, run)| is_over(*run)) {
                 ended.extend(hooks.into_iter().map(|ran| (phase, ran)));
             }

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent_health::{END_MESSAGE_LIMIT, End};
 use shared_model::{AppTest, Digest, ObjectKey, Reason, Severity, TestOutcome, TestResult, Timestamp};
 use shared_release::{Entry, Hook, HookDelete, Release, TestRequest, waits_always};
 
 use crate::hook::{Ran, is_of, may_delete};
-use crate::inventory::{AppInventory, HOOK_MESSAGE_LIMIT, HookEnd, HookRun, TestEnd, TestRuns};
+use crate::inventory::{AppInventory, HookRun, TestEnd, TestRuns};
 use crate::observed::{Objects, Observed};
 use crate::order::rank;
 use crate::plan::{Standing, StepKind};
@@ -38,7 +39,7 @@ impl AppInventory {
             (TestNote::Begin(tests), _) => self.tests = Some(tests.clone()),
             (TestNote::Fail { object, message }, Some(tests)) => {
                 let run = tests.runs.entry(object.clone()).or_default();
-                run.end = Some(HookEnd::Failed(message.clone()));
+                run.end = Some(End::Failed(message.clone()));
                 run.ended = Some(now);
             }
             (TestNote::End(end), Some(tests)) => tests.end = Some((end.clone(), now)),
@@ -129,8 +130,8 @@ fn go_on(
     for (entry, hook) in entries {
         let run = tests.runs.get(&entry.object);
         match run.and_then(|run| run.end.as_ref()) {
-            Some(HookEnd::Succeeded) => continue,
-            Some(HookEnd::Failed(message)) => {
+            Some(End::Succeeded) => continue,
+            Some(End::Failed(message)) => {
                 let message = format!("{} failed: {message}", entry.object);
                 return ended(tests, Some(release), TestEnd::Failed(message));
             }
@@ -198,7 +199,7 @@ fn ended(tests: &TestRuns, release: Option<&Release>, end: TestEnd) -> Testing {
 }
 
 fn cut(message: String) -> String {
-    if message.chars().count() <= HOOK_MESSAGE_LIMIT { message } else { message.chars().take(HOOK_MESSAGE_LIMIT).collect() }
+    if message.chars().count() <= END_MESSAGE_LIMIT { message } else { message.chars().take(END_MESSAGE_LIMIT).collect() }
 }
 
 /// The tests of a release as Helm runs them: by weight, then by name; of two with one name what others need comes first.
@@ -230,8 +231,8 @@ fn report(tests: &TestRuns, release: Option<&Release>, reason: Option<&Reason>) 
     let result = |object: &ObjectKey| {
         let run = tests.runs.get(object);
         let (outcome, message) = match run.map(|run| &run.end) {
-            Some(Some(HookEnd::Succeeded)) => (TestOutcome::Succeeded, None),
-            Some(Some(HookEnd::Failed(message))) => (TestOutcome::Failed, Some(message.clone())),
+            Some(Some(End::Succeeded)) => (TestOutcome::Succeeded, None),
+            Some(Some(End::Failed(message))) => (TestOutcome::Failed, Some(message.clone())),
             _ if over => (TestOutcome::Cancelled, None),
             Some(None) => (TestOutcome::Running, reason.map(|reason| reason.message.clone())),
             None => (TestOutcome::Waiting, None),

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_health::Verdict;
+use agent_health::{End, Ending, Verdict, runs_to_an_end};
 use agent_plan::{
-    AccountRule, Attempts, Compared, Desired, DesiredApp, DesiredRemoval, ForgetCause, Guardrail, HookEnd, HookRun, Input, Inventory,
-    KindState, Kinds, Observed, Owned, Pattern, Plan, Present, PrunePermit, StepKind, TestEnd, TestNote, TestRuns, Tracking, plan,
+    AccountRule, Attempts, Compared, Desired, DesiredApp, DesiredRemoval, ForgetCause, Guardrail, HookRun, Input, Inventory, KindState,
+    Kinds, Observed, Owned, Pattern, Plan, Present, PrunePermit, StepKind, TestEnd, TestNote, TestRuns, Tracking, plan,
 };
 use proptest::prelude::*;
 use shared_model::{
@@ -59,6 +59,7 @@ fn key(text: &str) -> ObjectKey {
         "CustomResourceDefinition" => ("apiextensions.k8s.io", false),
         "Deployment" | "StatefulSet" => ("apps", true),
         "Job" => ("batch", true),
+        "JobSet" => ("jobset.x-k8s.io", true),
         "Widget" => ("example.com", true),
         _ => ("", true),
     };
@@ -110,6 +111,12 @@ fn deletion(word: &str) -> HookDelete {
 /// The words after a keyword: `wave 1` gives `1` for `wave`.
 fn after<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
     words.iter().position(|found| *found == word).map(|at| words[at + 1])
+}
+
+/// `lives 600`: so many seconds from now its time to live ends; `lives -600` is long ago.
+fn expires(words: &[&str]) -> Option<Timestamp> {
+    let seconds: i64 = after(words, "lives")?.parse().expect("a number");
+    Some(Timestamp::from_second(now().as_second() + seconds).expect("valid"))
 }
 
 impl Scene {
@@ -164,8 +171,8 @@ impl Scene {
             ["absent", object] => self.see(key(object), Observed::Absent),
             ["ended", object, ref rest @ ..] => {
                 self.there(key(object), rest);
-                let Some(Observed::Present(Present { uid, verdict, .. })) = self.objects.remove(&key(object)) else { unreachable!() };
-                self.see(key(object), Observed::Ended { uid, verdict });
+                let Some(Observed::Present(Present { uid, ending, .. })) = self.objects.remove(&key(object)) else { unreachable!() };
+                self.see(key(object), Observed::Ended { uid, ending: *ending.expect("it has ended") });
             }
             ["unknown", object] => {
                 self.see(key(object), Observed::Unknown(Reason::new(Severity::Error, "NotObservable", "it cannot be observed")));
@@ -258,7 +265,11 @@ impl Scene {
             uid: (!intent).then(|| after(words, "uid").map_or_else(|| format!("u-{}", object.name), str::to_owned)),
             applied: (!intent).then(|| content(object, after(words, "content").unwrap_or("v1"))),
             stage: (Phase::Sync, after(words, "wave").map_or(0, |wave| wave.parse().expect("a number"))),
-            finished: words.contains(&"finished"),
+            ended: match (words.contains(&"succeeded"), words.contains(&"failed")) {
+                (true, _) => Some(End::Succeeded),
+                (_, true) => Some(End::Failed("not ready".into())),
+                _ => None,
+            },
             hook: words.contains(&"made-by-hook"),
             yielded: BTreeSet::new(),
             kept: after(words, "kept")
@@ -304,14 +315,15 @@ impl Scene {
             let release = if words.contains(&"earlier") { Digest::of(b"earlier") } else { digest(name) };
             let uid = (!words.contains(&"intent")).then(|| format!("u-{}", object.name));
             let end = match (words.contains(&"succeeded"), words.contains(&"failed")) {
-                (true, _) => Some(HookEnd::Succeeded),
-                (_, true) => Some(HookEnd::Failed("no".into())),
+                (true, _) => Some(End::Succeeded),
+                (_, true) => Some(End::Failed("no".into())),
                 _ => None,
             };
             let run = HookRun {
                 uid,
                 over: after(&words, "over").map(str::to_owned),
                 end,
+                expires: expires(&words),
                 removed: words.contains(&"removed"),
                 ..HookRun::default()
             };
@@ -331,6 +343,14 @@ impl Scene {
             let code = if found == Health::Degraded && object.kind.kind == "Job" { "JobFailed" } else { "NotReady" };
             Reason::new(Severity::Wait, code, "not ready")
         });
+        // A Job tells its end itself, whatever its app thinks of its health.
+        let end = match found {
+            _ if !runs_to_an_end(&object.kind) || words.contains(&"running") => None,
+            _ if words.contains(&"failed") => Some(End::Failed("not ready".into())),
+            Health::Healthy => Some(End::Succeeded),
+            Health::Degraded => Some(End::Failed("not ready".into())),
+            _ => None,
+        };
         let change = FieldChange {
             path: "data.value".into(),
             wanted: Some("1".into()),
@@ -350,6 +370,7 @@ impl Scene {
             tracking: after(words, "of").map(|name| Tracking { app: app(name), object: object.clone() }),
             deleting: words.contains(&"deleting"),
             verdict: Verdict { health: found, reason },
+            ending: end.map(|end| Box::new(Ending { end, expires: expires(words), gives_way: words.contains(&"spent-hook") })),
             compared,
         };
         self.see(object, Observed::Present(present));
@@ -427,10 +448,14 @@ fn tell(plan: &Plan) -> String {
             StepKind::Forget(ForgetCause::Gone) => format!("forget {object} gone"),
             StepKind::Forget(ForgetCause::NotOurs) => format!("forget {object} not-ours"),
             StepKind::Forget(ForgetCause::LeftBehind) => format!("forget {object} left-behind"),
-            StepKind::Finish => format!("finish {object}"),
+            StepKind::Finish { end: End::Succeeded } => format!("finish {object}"),
+            StepKind::Finish { end: End::Failed(_) } => format!("finish-failed {object}"),
             StepKind::RunHook { again, .. } => format!("{} {object}", if *again { "run-again" } else { "run" }),
-            StepKind::EndHook { end: HookEnd::Succeeded, .. } => format!("succeeded {object}"),
-            StepKind::EndHook { end: HookEnd::Failed(_), .. } => format!("failed {object}"),
+            StepKind::EndHook { end: End::Succeeded, .. } => format!("succeeded {object}"),
+            StepKind::EndHook { end: End::Failed(_), expires: Some(at), .. } => {
+                format!("failed {object} until {}", at.as_second() - now().as_second())
+            }
+            StepKind::EndHook { end: End::Failed(_), expires: None, .. } => format!("failed {object}"),
             StepKind::DeleteHook { ended, .. } => format!("{} {object}", if ended.is_some() { "remove" } else { "make-room" }),
         };
         let separator = if order.is_none() {
@@ -625,6 +650,26 @@ fn objects_may_ask_to_be_left_alone() {
         ),
         ("and left as it is", "web wants ConfigMap/a existing once\nthere ConfigMap/a", "web: Healthy applied"),
         (
+            "one that is made once and crashes is told, whoever made it, and holds up what comes after it",
+            "web wants Deployment/api existing once\nthere Deployment/api Degraded\nweb wants ConfigMap/b wave 1\nabsent ConfigMap/b",
+            "web: Degraded NotReady",
+        ),
+        (
+            "which goes on when that runs",
+            "web wants Deployment/api existing once\nthere Deployment/api\nweb wants ConfigMap/b wave 1\nabsent ConfigMap/b",
+            "apply ConfigMap/b\nweb: Progressing Applying",
+        ),
+        (
+            "so do other apps that need it",
+            "db wants Deployment/api existing once\nthere Deployment/api Degraded\nweb wants ConfigMap/a\nweb needs db\nabsent ConfigMap/a",
+            "db: Degraded applied NotReady\nweb: Waiting DependencyNotReady",
+        ),
+        (
+            "and none waits for what is ignored",
+            "db wants Deployment/api existing ignored\nthere Deployment/api Degraded\nweb wants ConfigMap/a\nweb needs db\nabsent ConfigMap/a",
+            "apply ConfigMap/a\ndb: Healthy applied\nweb: Progressing Applying",
+        ),
+        (
             "health that does not count leaves the app healthy",
             "web wants Deployment/api whatever-its-health\nweb owns Deployment/api\nthere Deployment/api Degraded",
             "web: Healthy applied NotReady",
@@ -759,15 +804,102 @@ fn a_dropped_field_that_somebody_else_keeps_is_told() {
 fn jobs_that_ended_stay_ended() {
     check(&[
         ("it ends", "web wants Job/j\nweb owns Job/j\nthere Job/j", "finish Job/j\nweb: Healthy applied"),
-        ("it fails", "web wants Job/j\nweb owns Job/j\nthere Job/j Degraded", "finish Job/j\nweb: Degraded applied JobFailed"),
+        ("it fails", "web wants Job/j\nweb owns Job/j\nthere Job/j Degraded", "finish-failed Job/j\nweb: Degraded applied JobFailed"),
         ("it runs", "web wants Job/j\nweb owns Job/j\nthere Job/j Progressing", "web: Progressing applied NotReady"),
-        ("it ended and its time to live is over", "web wants Job/j\nweb owns Job/j finished\nabsent Job/j", "web: Healthy applied"),
+        ("it ended and its time to live is over", "web wants Job/j\nweb owns Job/j succeeded\nabsent Job/j", "web: Healthy applied"),
         ("it ended and was taken away at once", "web wants Job/j\nweb owns Job/j\nended Job/j", "finish Job/j\nweb: Healthy applied"),
         ("it was deleted while it ran", "web wants Job/j\nweb owns Job/j\nabsent Job/j", "heal Job/j\nweb: Missing applied Drifted"),
         (
             "new content runs again",
-            "web wants Job/j content v2\nweb owns Job/j finished\nabsent Job/j",
+            "web wants Job/j content v2\nweb owns Job/j succeeded\nabsent Job/j",
             "apply Job/j\nweb: Progressing Applying",
+        ),
+        (
+            "the same after a failure",
+            "web wants Job/j content v2\nweb owns Job/j failed\nabsent Job/j",
+            "apply Job/j\nweb: Progressing Applying",
+        ),
+        (
+            "somebody else's of that name has not ended for us",
+            "web wants Job/j\nweb owns Job/j\nthere Job/j uid other",
+            "heal Job/j\nweb: Healthy applied Drifted",
+        ),
+        (
+            "what an older agent took for a success is put right while it is there",
+            "web wants Job/j\nweb owns Job/j succeeded\nthere Job/j Degraded",
+            "finish-failed Job/j\nweb: Degraded applied JobFailed",
+        ),
+    ]);
+}
+
+#[test]
+fn a_job_that_failed_stays_failed_when_its_time_to_live_has_removed_it() {
+    let gone = "web wants Job/j\nweb owns Job/j failed\nabsent Job/j\n";
+    check(&[
+        ("it is told, and not run again", gone, "web: Degraded applied JobFailed"),
+        (
+            "it was taken away at once",
+            "web wants Job/j\nweb owns Job/j\nended Job/j Degraded",
+            "finish-failed Job/j\nweb: Degraded applied JobFailed",
+        ),
+        ("and that is known", "web wants Job/j\nweb owns Job/j failed\nended Job/j Degraded", "web: Degraded applied JobFailed"),
+        ("later waves wait for it", &format!("{gone}web wants ConfigMap/a wave 1\nabsent ConfigMap/a"), "web: Degraded JobFailed"),
+        (
+            "and so do apps that need it",
+            &format!("{gone}api wants ConfigMap/a\nabsent ConfigMap/a\napi needs web"),
+            "api: Waiting DependencyNotReady\nweb: Degraded applied JobFailed",
+        ),
+        (
+            "which a success does not hold up",
+            "web wants Job/j\nweb owns Job/j succeeded\nabsent Job/j\napi wants ConfigMap/a\nabsent ConfigMap/a\napi needs web",
+            "apply ConfigMap/a\napi: Progressing Applying\nweb: Healthy applied",
+        ),
+    ]);
+    let plan = Scene::read(gone).plan();
+    let reason = plan.apps[&app("web")].state.reason.clone().expect("a reason");
+    assert_eq!(reason.message, "Job.batch ns/j failed (not ready) and is gone since; it is not run again before a commit changes it");
+}
+
+/// An app may call a Job healthy that runs: `current: has(status.active)`. That is no end of it.
+#[test]
+fn the_end_of_a_job_is_its_own_word_and_not_its_health() {
+    check(&[
+        ("it runs, and its app calls that healthy", "web wants Job/j\nweb owns Job/j\nthere Job/j running", "web: Healthy applied"),
+        ("deleted then it comes back", "web wants Job/j\nweb owns Job/j\nabsent Job/j", "heal Job/j\nweb: Missing applied Drifted"),
+        (
+            "later waves go on beside it",
+            "web wants Job/j\nweb owns Job/j\nthere Job/j running\nweb wants ConfigMap/a wave 1\nabsent ConfigMap/a",
+            "apply ConfigMap/a\nweb: Progressing Applying",
+        ),
+        (
+            "it runs, and its app calls that a failure",
+            "web wants Job/j\nweb owns Job/j\nthere Job/j Degraded running",
+            "web: Degraded applied JobFailed",
+        ),
+        (
+            "it failed, whatever its app thinks",
+            "web wants Job/j\nweb owns Job/j\nthere Job/j failed",
+            "finish-failed Job/j\nweb: Healthy applied",
+        ),
+        (
+            "a JobSet that runs is healthy and has not ended",
+            "web wants JobSet/s\nweb owns JobSet/s\nthere JobSet/s running",
+            "web: Healthy applied",
+        ),
+        (
+            "and as a hook it is waited for",
+            "web wants JobSet/s hook PreSync\nweb owns JobSet/s made-by-hook\nweb ran JobSet/s PreSync\nthere JobSet/s running",
+            "web: Progressing HookRunning",
+        ),
+        (
+            "until it ends",
+            "web wants JobSet/s hook PreSync\nweb owns JobSet/s made-by-hook\nweb ran JobSet/s PreSync\nthere JobSet/s",
+            "succeeded JobSet/s\nweb: Healthy applied over",
+        ),
+        (
+            "a JobSet that its time to live removed is not missing",
+            "web wants JobSet/s\nweb owns JobSet/s succeeded\nabsent JobSet/s",
+            "web: Healthy applied",
         ),
     ]);
 }
@@ -875,7 +1007,7 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
         ("the same, and it was not", "web ran Job/m PreSync intent\nabsent Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
         (
             "the same, over what was there before",
-            "web ran Job/m PreSync intent over u-m\nthere Job/m",
+            "web ran Job/m PreSync intent over u-m\nthere Job/m Progressing",
             "run Job/m\nweb: Waiting WaveNotHealthy",
         ),
         (
@@ -886,10 +1018,10 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
         ("and waits for it", "web owns Job/m made-by-hook\nthere Job/m deleting", "web: Waiting WaveNotHealthy"),
         (
             "what was there before its manifest became a hook is not deleted",
-            "web owns Job/m\nthere Job/m",
+            "web owns Job/m\nthere Job/m Progressing",
             "run Job/m\nweb: Waiting WaveNotHealthy",
         ),
-        ("a stranger's object is not deleted", "there Job/m", "run Job/m\nweb: Waiting WaveNotHealthy"),
+        ("a stranger's object is not deleted", "there Job/m Progressing", "run Job/m\nweb: Waiting WaveNotHealthy"),
         ("an unobservable one has not failed", "web ran Job/m PreSync\nunknown Job/m", "web: Unknown NotObservable"),
         ("its creation was refused", "web failed Job/m\nabsent Job/m", "web: Degraded Invalid"),
     ] {
@@ -941,6 +1073,105 @@ fn hooks_run_once_for_a_release_around_what_they_belong_to() {
             "db: Progressing applied HookRunning\nweb: Waiting DependencyNotReady",
         ),
     ]);
+}
+
+#[test]
+fn a_hook_over_what_has_ended_before_has_not_run_and_says_so() {
+    let hook = |policy: &str, rest: &str| format!("web wants Job/m hook PreSync delete {policy}\nweb wants ConfigMap/a\n{rest}");
+    let blocked = "web: Degraded HookNotRun";
+    check(&[
+        ("Argo CD or Helm left it", &hook("before", "there Job/m"), blocked),
+        ("it failed there", &hook("before", "there Job/m Degraded"), blocked),
+        ("it bears our mark, and the inventory does not know it", &hook("before", "there Job/m of web"), blocked),
+        ("it was there before its manifest became a hook", &hook("before", "web owns Job/m\nthere Job/m"), blocked),
+        (
+            "it was there, and the agent ended before the answer",
+            &hook("before", "web ran Job/m PreSync intent over u-m\nthere Job/m"),
+            blocked,
+        ),
+        (
+            "an earlier run left it, and its policy keeps it",
+            &hook("succeeded", "web owns Job/m made-by-hook\nthere Job/m Degraded"),
+            blocked,
+        ),
+        (
+            "an earlier run left it, and its policy makes room",
+            &hook("before", "web owns Job/m made-by-hook\nthere Job/m Degraded"),
+            "make-room Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        (
+            "Argo CD or Helm left it, and it says itself that it gives way",
+            &hook("before", "there Job/m spent-hook"),
+            "make-room Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        ("it says so, and the hook's policy keeps what is there", &hook("succeeded", "there Job/m spent-hook"), blocked),
+        ("it says so, and was there before its manifest became a hook", &hook("before", "web owns Job/m\nthere Job/m spent-hook"), blocked),
+        ("it goes", &hook("before", "absent Job/m"), "run Job/m\nweb: Waiting WaveNotHealthy"),
+        (
+            "it has not ended, so its end is still to come",
+            &hook("before", "there Job/m Progressing"),
+            "run Job/m\nweb: Waiting WaveNotHealthy",
+        ),
+        (
+            "what runs to no end is applied over",
+            "web wants ConfigMap/c hook PreSync\nthere ConfigMap/c",
+            "run ConfigMap/c\nweb: Progressing HookRunning",
+        ),
+        (
+            "a hook of a removal",
+            "web leaves with Job/m hook PreDelete\nweb removal began\nthere Job/m\nweb owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            blocked,
+        ),
+    ]);
+    let says = |scene: &str| {
+        let plan = Scene::read(scene).plan();
+        plan.apps[&app("web")].state.reason.clone().expect("a reason").message
+    };
+    let foreign = says(&hook("before", "there Job/m"));
+    assert!(foreign.ends_with("no run of this hook made it, so that it is left alone: delete it, and the hook runs"), "{foreign}");
+    let kept = says(&hook("failed", "web owns Job/m made-by-hook\nthere Job/m"));
+    assert!(kept.ends_with("delete that, or add BeforeHookCreation to the policy"), "{kept}");
+}
+
+#[test]
+fn a_failed_hook_that_its_time_to_live_removed_does_not_run_again_for_that() {
+    let ran = |words: &str, seen: &str| format!("web wants Job/m hook PreSync\nweb ran Job/m PreSync failed {words}\n{seen}");
+    check(&[
+        ("it has no time to live, so a person deleted it", &ran("", "absent Job/m"), "run-again Job/m\nweb: Progressing HookRunning"),
+        ("a person deleted it in time", &ran("lives 600", "absent Job/m"), "run-again Job/m\nweb: Progressing HookRunning"),
+        ("its time to live is over", &ran("lives -1", "absent Job/m"), "web: Degraded HookFailed"),
+        ("or so nearly that clocks may differ", &ran("lives 60", "absent Job/m"), "web: Degraded HookFailed"),
+        ("it went as it ended", &ran("lives 0", "ended Job/m Degraded"), "web: Degraded HookFailed"),
+        (
+            "its end is written down with its time to live",
+            "web wants Job/m hook PreSync\nweb ran Job/m PreSync\nweb owns Job/m made-by-hook\nthere Job/m Degraded lives 600",
+            "failed Job/m until 600\nweb: Degraded HookFailed",
+        ),
+        ("another release runs it", &ran("lives -1 earlier", "absent Job/m"), "run Job/m\nweb: Progressing HookRunning"),
+        (
+            "no other release can mend a removal, so there it runs again",
+            "web leaves with Job/drain hook PreDelete\nweb removal began\nweb ran Job/drain PreDelete failed lives -1\nabsent Job/drain
+             web owns ConfigMap/a\nthere ConfigMap/a\nweb withdraws ConfigMap/a",
+            "run-again Job/drain\nweb: Degraded HookFailed",
+        ),
+    ]);
+    let says = |scene: &str| {
+        let plan = Scene::read(scene).plan();
+        plan.apps[&app("web")].state.reason.clone().expect("a reason").message
+    };
+    for (words, seen, remedy) in [
+        ("", "there Job/m Degraded", "delete it to run it again, or commit what mends it"),
+        (
+            "lives 600",
+            "there Job/m Degraded lives 600",
+            "delete it by 1970-01-12T13:55:40Z, before its time to live ends, to run it again, or commit what mends it",
+        ),
+        ("lives 30", "there Job/m Degraded lives 30", "commit what mends it; its time to live is too short to run it again by deleting it"),
+        ("lives -1", "absent Job/m", "it is gone with its time to live, and is not run again for that; commit what mends it"),
+    ] {
+        let message = says(&ran(words, seen));
+        assert_eq!(message, format!("Job.batch ns/m failed in PreSync (no); {remedy}"), "{words}");
+    }
 }
 
 #[test]
@@ -1360,7 +1591,8 @@ fn only_what_is_withdrawn_owned_and_within_the_budget_is_deleted() {
 fn facts() -> impl Strategy<Value = String> {
     let kinds = prop::sample::select(vec!["ConfigMap", "Deployment", "Namespace", "Job"]);
     let apps = || prop::sample::select(vec!["one", "two"]);
-    let owned = prop_oneof![Just(""), Just("intent"), Just("content v0"), Just("uid other"), Just("wave 1"), Just("finished")];
+    let owned =
+        prop_oneof![Just(""), Just("intent"), Just("content v0"), Just("uid other"), Just("wave 1"), Just("succeeded"), Just("failed")];
     let seen = prop_oneof![
         Just("there OBJECT"),
         Just("there OBJECT"),

@@ -124,7 +124,8 @@ fn condition(kind: &str, status: &str, reason: &str, message: &str, now: i64) ->
 
 /// A condition keeps its times while it says the same.
 fn keep_times(old: &Value, new: &mut Value) {
-    for c in new["conditions"].as_array_mut().into_iter().flatten() {
+    // A status without conditions stays without: to index a value that is to be changed would add a null.
+    for c in new.get_mut("conditions").and_then(Value::as_array_mut).into_iter().flatten() {
         let before = old["conditions"].as_array().into_iter().flatten().find(|o| o["type"] == c["type"]);
         let Some(before) = before else { continue };
         if before["status"] == c["status"] {

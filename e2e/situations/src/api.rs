@@ -130,7 +130,8 @@ impl Api {
         // By uid, as a pod of an earlier Job of this name may still be there.
         let live = act::look(client, &job.path).await?.context("there is no such Job")?;
         let uid = live.pointer("/metadata/uid").and_then(Value::as_str).context("a Job without a uid")?;
-        let pods = job.collection.replace("/apis/batch/v1", "/api/v1").replace("/jobs", "/pods");
+        let namespaced = job.collection.trim_start_matches("/apis/batch/v1").trim_end_matches("/jobs");
+        let pods = format!("/api/v1{namespaced}/pods");
         let pods = format!("{pods}?labelSelector=batch.kubernetes.io%2Fcontroller-uid%3D{uid}");
         // A Job whose pods were not made yet gets them in a moment, and what is said of a pod before its node has taken it on would be written over.
         let names: Vec<String> = loop {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
+use shared_expression::HealthExpressions;
+use shared_expression::cel::Expression;
 use shared_manifest::{YamlBudget, YamlMode, parse_yaml};
 use shared_model::{AppName, Health};
-use shared_release::{Conflicts, Existing, Heal, Hook, HookDelete, Ignore, Phase, Policy, Prune, Withdrawal};
+use shared_release::{Conflicts, Existing, Heal, HealthRule, Hook, HookDelete, Ignore, Phase, Policy, Prune, Withdrawal};
 
 use crate::act::{Act, Injection};
 use crate::expect::{AppExpectation, Expectation, ObjectExpectation, Text};
@@ -186,6 +188,18 @@ struct AppFile {
     approved: bool,
     depends_on: Vec<String>,
     transactional: bool,
+    /// How it judges the health of its objects itself.
+    health: Vec<HealthFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct HealthFile {
+    group: String,
+    kind: String,
+    current: String,
+    in_progress: Option<String>,
+    failed: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -412,8 +426,18 @@ impl AppFile {
             approved: self.approved,
             depends_on: self.depends_on.iter().map(|name| app_name(name)).collect::<Result<_, _>>()?,
             transactional: self.transactional,
+            judged: self.health.into_iter().map(HealthFile::read).collect::<Result<_, _>>()?,
             ..PublishedApp::default()
         })
+    }
+}
+
+impl HealthFile {
+    fn read(self) -> Result<HealthRule, String> {
+        let read = |text: String| Expression::parse(&text).map_err(|error| format!("{text}: {error}"));
+        let [in_progress, failed] = [self.in_progress, self.failed].map(|text| text.map(read).transpose());
+        let expressions = HealthExpressions { current: read(self.current)?, in_progress: in_progress?, failed: failed? };
+        Ok(HealthRule { group: self.group, kind: Some(self.kind), expressions })
     }
 }
 
