@@ -247,6 +247,29 @@ async fn a_watch_whose_history_is_gone_is_listed_again_without_a_storm() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_nobody_serves_is_looked_for_at_intervals_however_busy_the_agent_is() -> anyhow::Result<()> {
+    require_control_plane!(controllers);
+    let scene = Scene::new().await?;
+    let namespace = &scene.bench.namespace;
+    let unknown = json!({"apiVersion": "nobody.example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": namespace}});
+    scene.agent.publish(&[("web", vec![scene.map("settings", "1")]), ("widgets", vec![unknown])])?;
+    scene.agent.wait(|apps| apps.get("widgets").is_some_and(|app| app.unhealthy.len() == 1)).await?;
+    let begun = Instant::now();
+    let mut woken = 0;
+    while begun.elapsed() < Duration::from_secs(7) {
+        scene.spoil("settings").await?;
+        scene.value_is("settings", "1").await?;
+        woken += 1;
+    }
+    // Two seconds after it was found missing, then four, then eight: also a slow machine has no more than one look for each two seconds.
+    let looks = scene.proxy.passed().into_iter().filter(|passed| passed.at > begun && passed.request.uri == "/apis").count();
+    ensure!(looks >= 1, "it was not looked for again");
+    ensure!(looks <= 1 + begun.elapsed().as_secs() as usize / 2, "{looks} looks while it was woken {woken} times in {:?}", begun.elapsed());
+    ensure!(woken > 2 * looks, "{looks} looks, and woken only {woken} times: that shows nothing");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_view_that_is_too_old_says_unknown_and_not_healthy() -> anyhow::Result<()> {
     require_control_plane!(controllers);
     let scene = Scene::new().await?;
