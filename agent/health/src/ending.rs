@@ -7,7 +7,7 @@ use serde_json::Value;
 use shared_model::{GroupKind, Timestamp};
 
 use crate::condition::condition;
-use crate::{job, job_set, workflow};
+use crate::{job, job_set, ray_job, train_job, training_job, volcano_job, workflow};
 
 /// How something that runs to an end ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,10 @@ fn rule(kind: &GroupKind) -> Option<Rule> {
         ("batch", "Job") => job::ending,
         ("jobset.x-k8s.io", "JobSet") => job_set::ending,
         ("argoproj.io", "Workflow") => workflow::ending,
+        ("batch.volcano.sh", "Job") => volcano_job::ending,
+        ("kubeflow.org", "PyTorchJob" | "TFJob" | "MPIJob" | "XGBoostJob" | "PaddleJob" | "JAXJob") => training_job::ending,
+        ("ray.io", "RayJob") => ray_job::ending,
+        ("trainer.kubeflow.org", "TrainJob") => train_job::ending,
         _ => return None,
     })
 }
@@ -96,7 +100,9 @@ pub(crate) fn by_condition(object: &Value, well: &str) -> Option<Ending> {
         Some(failed) => (End::failed(&failed.text()), failed),
         None => (End::Succeeded, holds(well)?),
     };
-    Some(Ending::new(end, condition.since, object.pointer("/spec/ttlSecondsAfterFinished").and_then(Value::as_i64)))
+    let fields = ["/spec/ttlSecondsAfterFinished", "/spec/runPolicy/ttlSecondsAfterFinished"];
+    let to_live = fields.into_iter().find_map(|field| object.pointer(field)?.as_i64());
+    Some(Ending::new(end, condition.since, to_live))
 }
 
 #[cfg(test)]
@@ -163,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workflow_and_a_job_set_end_as_well() {
+    fn other_kinds_that_run_to_an_end_tell_it_in_their_own_words() {
         let workflow = |phase: &str, more: Value| {
             let mut object = json!({"apiVersion": "argoproj.io/v1alpha1",
                 "status": {"phase": phase, "message": "child failed", "finishedAt": "2026-03-01T10:00:00Z"}});
@@ -179,10 +185,34 @@ mod tests {
         assert_eq!(workflow("Succeeded", json!({"spec": {"ttlStrategy": lives}})), Some((End::Succeeded, at("10:10:00"))));
         let stored = json!({"phase": "Failed", "message": "child failed", "finishedAt": "2026-03-01T10:00:00Z",
             "storedWorkflowTemplateSpec": {"ttlStrategy": {"secondsAfterFailure": 5}}});
-        assert_eq!(workflow("", json!({"status": stored})), Some((failed, at("10:00:05"))), "by the template that it refers to");
+        assert_eq!(workflow("", json!({"status": stored})), Some((failed.clone(), at("10:00:05"))), "by the template that it refers to");
         let set = json!({"apiVersion": "jobset.x-k8s.io/v1alpha2", "spec": {"ttlSecondsAfterFinished": 1}, "status": {"conditions": [
             {"type": "Completed", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"}]}});
         assert_eq!(told("JobSet", &set), Some((End::Succeeded, at("10:00:01"))));
+        let torch = json!({"apiVersion": "kubeflow.org/v1", "spec": {"runPolicy": {"ttlSecondsAfterFinished": 60}}, "status": {"conditions": [
+            {"type": "Running", "status": "False"}, {"type": "Succeeded", "status": "True", "lastTransitionTime": "2026-03-01T10:00:00Z"}]}});
+        assert_eq!(told("PyTorchJob", &torch), Some((End::Succeeded, at("10:01:00"))));
+        let train = json!({"apiVersion": "trainer.kubeflow.org/v1alpha1", "status": {"conditions": [
+            {"type": "Failed", "status": "True", "message": "child failed"}]}});
+        assert_eq!(told("TrainJob", &train), Some((failed.clone(), None)));
+        let ray = |deployment: &str, job: &str| {
+            let status = json!({"jobDeploymentStatus": deployment, "jobStatus": job, "message": "child failed"});
+            told("RayJob", &json!({"apiVersion": "ray.io/v1", "spec": {"ttlSecondsAfterFinished": 60}, "status": status}))
+        };
+        assert_eq!(ray("Running", "RUNNING"), None);
+        assert_eq!(ray("Retrying", "FAILED"), None);
+        assert_eq!(ray("Complete", "SUCCEEDED"), Some((End::Succeeded, None)), "the time to live is its cluster's");
+        assert_eq!(ray("Failed", "FAILED"), Some((End::Failed("FAILED child failed".to_owned()), None)));
+        let volcano = |phase: &str| {
+            let state = json!({"phase": phase, "message": "child failed", "lastTransitionTime": "2026-03-01T10:00:00Z"});
+            told(
+                "Job",
+                &json!({"apiVersion": "batch.volcano.sh/v1alpha1", "spec": {"ttlSecondsAfterFinished": 60}, "status": {"state": state}}),
+            )
+        };
+        assert_eq!(volcano("Aborted"), None, "it can be resumed");
+        assert_eq!(volcano("Completed"), Some((End::Succeeded, at("10:01:00"))));
+        assert_eq!(volcano("Failed"), Some((failed, at("10:01:00"))));
         let pod = json!({"apiVersion": "v1", "status": {"phase": "Failed"}});
         assert_eq!(told("Pod", &pod), None);
     }

@@ -4,7 +4,19 @@ use serde_json::Value;
 
 use crate::Verdict;
 use crate::condition::text;
+use crate::ending::{End, Ending};
 use crate::queue::suspended_or_queued;
+
+/// Its end, as its status tells it. Its `ttlSecondsAfterFinished` is that of its cluster; the RayJob itself stays.
+pub(crate) fn ending(object: &Value) -> Option<Ending> {
+    let status = object.get("status")?;
+    let end = match (text(status, "jobDeploymentStatus"), text(status, "jobStatus")) {
+        ("Complete", "SUCCEEDED") => End::Succeeded,
+        ("Complete" | "Failed" | "ValidationFailed", job) => End::failed(format!("{job} {}", text(status, "message")).trim()),
+        _ => return None,
+    };
+    Some(Ending::new(end, text(status, "endTime"), None))
+}
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let status = object.get("status").unwrap_or(&Value::Null);

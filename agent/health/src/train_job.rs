@@ -3,8 +3,14 @@
 use serde_json::Value;
 
 use crate::condition::{condition, text};
+use crate::ending::{Ending, by_condition};
 use crate::queue::suspended_or_queued;
 use crate::{Verdict, integer};
+
+/// Its end, as its conditions tell it.
+pub(crate) fn ending(object: &Value) -> Option<Ending> {
+    by_condition(object, "Complete")
+}
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     if let Some(failed) = condition(object, "Failed").filter(|c| c.is_true()) {

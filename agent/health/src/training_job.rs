@@ -5,7 +5,13 @@ use serde_json::Value;
 
 use crate::Verdict;
 use crate::condition::condition;
+use crate::ending::{Ending, by_condition};
 use crate::queue::suspended_or_queued;
+
+/// Its end, as its conditions tell it.
+pub(crate) fn ending(object: &Value) -> Option<Ending> {
+    by_condition(object, "Succeeded")
+}
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let holds = |kind: &str| condition(object, kind).filter(|c| c.is_true());

@@ -3,8 +3,21 @@
 use serde_json::Value;
 
 use crate::condition::text;
+use crate::ending::{End, Ending};
 use crate::scarcity::needs_together;
 use crate::{Verdict, integer};
+
+/// Its end, as its phase tells it. What was aborted can be resumed.
+pub(crate) fn ending(object: &Value) -> Option<Ending> {
+    let state = object.pointer("/status/state")?;
+    let end = match text(state, "phase") {
+        "Completed" => End::Succeeded,
+        "Failed" | "Terminated" => End::failed(text(state, "message")),
+        _ => return None,
+    };
+    let to_live = object.pointer("/spec/ttlSecondsAfterFinished").and_then(Value::as_i64);
+    Some(Ending::new(end, text(state, "lastTransitionTime"), to_live))
+}
 
 pub(crate) fn assess(object: &Value) -> Verdict {
     let state = object.pointer("/status/state").unwrap_or(&Value::Null);
