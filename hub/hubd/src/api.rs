@@ -146,7 +146,6 @@ impl Look<'_> {
         let applied = state.and_then(|state| state.applied);
         let refusal = live.and_then(|live| live.heard.as_ref()).and_then(|heard| heard.refusal.as_ref()).map(|(_, reason)| reason);
         let reason = pair.reasons.first().or(refusal).or_else(|| state.and_then(|state| state.reason.as_ref()));
-        let awaiting = pair.deletions.as_ref().filter(|_| state.is_none_or(|state| !state.awaiting_approval.is_empty()));
         StatusView {
             app: app.to_string(),
             cluster: cluster.to_string(),
@@ -165,7 +164,7 @@ impl Look<'_> {
             unhealthy: state.map(|state| state.unhealthy.iter().map(|object| ObjectView::of(object, age)).collect()).unwrap_or_default(),
             drift: state.map(|state| state.drift.iter().map(DriftView::from).collect()).unwrap_or_default(),
             taken_over: state.map(|state| state.taken_over.iter().map(hub_api::TakenOverView::from).collect()).unwrap_or_default(),
-            awaiting_approval: awaiting.map(pending),
+            awaiting_approval: pair.awaiting(state).map(pending),
             held_changes: pair.held.iter().map(pending).collect(),
             test: self.open_tests.view(app, cluster, live, age),
         }

@@ -557,6 +557,7 @@ fn pair_of(decision: &AppDecision) -> Pair {
         published: decision.published,
         reasons: decision.gates.iter().map(Reason::from).collect(),
         deletions,
+        withheld: decision.deletions.as_ref().is_some_and(|deletions| deletions.withheld),
         held: held.collect(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hub_fleet::Fleet;
-use shared_model::{AppName, ClusterName, Digest, Generation, ObjectKey, Reason, RegionName, Revision, SourceName};
+use shared_model::{AppName, AppState, ClusterName, Digest, Generation, ObjectKey, Reason, RegionName, Revision, SourceName};
 
 /// The fleet as it was planned last.
 #[derive(Default)]
@@ -33,8 +33,19 @@ pub(crate) struct Pair {
     pub(crate) reasons: Vec<Reason>,
     /// Deletions that need an approval.
     pub(crate) deletions: Option<Pending>,
+    /// The index does not name all of these deletions.
+    pub(crate) withheld: bool,
     /// Other changes that are held.
     pub(crate) held: Vec<Pending>,
+}
+
+impl Pair {
+    /// The deletions that wait for an approval, all that one approval is of. Whether what the index names needs one is the agent's to say, who
+    /// knows what it owns; what the index does not name no agent can ask about.
+    pub(crate) fn awaiting(&self, state: Option<&AppState>) -> Option<&Pending> {
+        let asks = state.is_none_or(|state| !state.awaiting_approval.is_empty());
+        self.deletions.as_ref().filter(|_| self.withheld || asks)
+    }
 }
 
 /// A change that waits for an approval of exactly it.

@@ -111,6 +111,8 @@ pub struct Deletions {
     pub budget: usize,
     /// They need an approval and have none.
     pub waits: bool,
+    /// The index does not name all of them, so that the agent cannot ask for an approval of those.
+    pub withheld: bool,
     /// Who approved them.
     pub sanction: Option<Sanction>,
 }
@@ -530,11 +532,12 @@ impl<'a> Planner<'a> {
             decision.deletions = Some(deletions);
         }
         self.withdraw(name, &mut entry, &mut decision, &leftovers, room);
-        entry.removal = removal.map(|removal| {
-            let asked = decision.deletions.iter().flat_map(|deletions| &deletions.objects);
-            let named = |object: &ObjectKey| entry.withdrawals.contains(&Withdrawal { object: object.clone(), to: None });
-            Removal { complete: asked.into_iter().all(named), ..removal }
-        });
+        let named = |object: &ObjectKey| entry.withdrawals.contains(&Withdrawal { object: object.clone(), to: None });
+        if let Some(deletions) = &mut decision.deletions {
+            deletions.withheld = !deletions.objects.iter().all(named);
+        }
+        let complete = decision.deletions.as_ref().is_none_or(|deletions| !deletions.withheld);
+        entry.removal = removal.map(|removal| Removal { complete, ..removal });
         let account = entry.service_account.clone();
         Settled { entry, account, leftovers, cascades, used, decision }
     }
@@ -580,7 +583,7 @@ impl<'a> Planner<'a> {
         let budget = deletion_budget(owned);
         let careful = asked.clone().any(|(object, leftover)| waits_always(object) || leftover.prune == Prune::Confirm);
         let waits = sanction.is_none() && (careful || objects.len() > budget);
-        Deletions { objects, digest, budget, waits, sanction }
+        Deletions { objects, digest, budget, waits, withheld: false, sanction }
     }
 
     /// Puts hand-overs and deletions into the index as far as they may be there.

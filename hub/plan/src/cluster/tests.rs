@@ -272,7 +272,8 @@ impl World {
         }
     }
 
-    /// `web{a b}-c-d>api+` and its gates: runs a and b, withdraws c, hands d over to api, approved.
+    /// `web{a b}-c-d>api+` and its gates: runs a and b, withdraws c, hands d over to api, approved; ` ?e`: asks for e, which the index does not
+    /// name, because nobody approved it.
     fn text(&self) -> String {
         let mut words = Vec::new();
         let index = self.previous.as_ref().expect("planned");
@@ -295,6 +296,14 @@ impl World {
             }
             for gate in self.decisions.get(name).into_iter().flat_map(|decision| &decision.gates) {
                 word.push_str(&format!(" !{}", gate.code()));
+            }
+            if let Some(deletions) = self.decisions.get(name).and_then(|decision| decision.deletions.as_ref()) {
+                let withdrawals = index.apps.get(name).map(|entry| &entry.withdrawals);
+                let is_named =
+                    |object: &ObjectKey| withdrawals.is_some_and(|all| all.iter().any(|w| w.to.is_none() && w.object == *object));
+                let unnamed: Vec<&ObjectKey> = deletions.objects.iter().filter(|object| !is_named(object)).collect();
+                assert_eq!(deletions.withheld, !unnamed.is_empty(), "{name}: {unnamed:?}");
+                unnamed.into_iter().for_each(|object| word.push_str(&format!(" ?{}", short(object))));
             }
             if word != name.as_str() {
                 words.push(word);
@@ -506,10 +515,63 @@ fn what_must_be_confirmed_is_withdrawn_once_it_is() {
     play(&[
         ("want web=a,b?,c,d,e,f", "web{a b c d e f}"),
         ("agent", "web{a b c d e f}"),
-        ("want web=a,d,e,f", "web{a d e f}-c !ApprovalNeeded"),
+        ("want web=a,d,e,f", "web{a d e f}-c !ApprovalNeeded ?b"),
         ("approve web", "web{a d e f}-b-c+"),
         ("agent", "web{a d e f}"),
     ]);
+}
+
+#[test]
+fn what_must_be_confirmed_goes_with_what_waits_beside_it_under_one_approval() {
+    play(&[
+        ("want web=a,b?,c,d", "web{a b c d}"),
+        ("agent", "web{a b c d}"),
+        ("want web=a", "web{a}-c-d !ApprovalNeeded ?b"),
+        ("agent", "web{a}-c-d !ApprovalNeeded ?b"),
+        ("approve web", "web{a}-b-c-d+"),
+        ("agent", "web{a}"),
+    ]);
+}
+
+#[test]
+fn what_must_be_confirmed_waits_when_the_whole_app_leaves() {
+    play(&[
+        ("want web=a,b?", "web{a b}"),
+        ("agent", "web{a b}"),
+        ("want web=removed", "web-a !ApprovalNeeded ?b"),
+        ("agent", "web !ApprovalNeeded ?b"),
+        ("want", "web !ApprovalNeeded ?b"),
+        ("approve web", "web-b+"),
+        ("agent", ""),
+    ]);
+    play(&[
+        ("want web=a,b?,bye^", "web{a b bye}"),
+        ("agent", "web{a b bye}"),
+        ("want web=removed", "web-a^... !ApprovalNeeded ?b"),
+        ("approve web", "web-a-b+^"),
+    ]);
+    // What was held shows all of it.
+    play(&[
+        ("want web=a,b?", "web{a b}"),
+        ("agent", "web{a b}"),
+        ("want web=held:removed", "web{a b} !Held"),
+        ("approve web", "web-a-b+"),
+        ("agent", ""),
+    ]);
+}
+
+#[test]
+fn an_approval_of_what_must_be_confirmed_is_void_when_more_leaves() {
+    let mut world = World::new();
+    world.want("web=a,b?,c?,d,e,f");
+    world.plan();
+    world.want("web=a,c?,d,e,f");
+    world.plan();
+    assert_eq!(world.text(), "web{a c d e f} !ApprovalNeeded ?b");
+    world.approve(&app("web"));
+    world.want("web=a,d,e,f");
+    let plan = world.plan();
+    assert_eq!((world.text().as_str(), plan.used.len(), plan.void.len()), ("web{a d e f} !ApprovalNeeded ?b ?c", 0, 1));
 }
 
 #[test]
@@ -585,7 +647,7 @@ fn a_removal_with_hooks_stays_in_the_index_until_it_is_over() {
     play(&[
         ("want web=a,b?,bye^", "web{a b bye}"),
         ("agent", "web{a b bye}"),
-        ("want web=removed", "web-a^... !ApprovalNeeded"),
+        ("want web=removed", "web-a^... !ApprovalNeeded ?b"),
         ("approve web", "web-a-b+^"),
         ("agent", ""),
     ]);
