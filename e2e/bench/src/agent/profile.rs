@@ -1,5 +1,6 @@
 //! Where the agent's bytes are: the same large cluster under `heaptrack`, and the peak of its heap by the place in our own code that asked for it, once
-//! while everything is applied for the first time and once after a restart.
+//! while everything is applied for the first time and once after a restart. The line tables of a release do not name functions in full: for this
+//! the agent is built with `CARGO_PROFILE_RELEASE_DEBUG=1`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,6 +39,9 @@ const OURS: [&str; 12] = [
     "capstan_agent::",
 ];
 
+/// What was asked for without any of ours on the way.
+const LIBRARIES: &str = "libraries alone";
+
 pub(super) async fn measure(bench: &Bench) -> anyhow::Result<Vec<Table>> {
     let count = bench.objects;
     let mut stage = Stage::set(bench).await?;
@@ -72,6 +76,9 @@ async fn table(launch: &Launch, record: &str, title: &str, count: usize) -> anyh
     let stacks = launch.directory.join("stacks");
     let mut table = Table::new(&format!("Where the bytes are: {title}"), &["place", "at the peak", "bytes for each object", "at the end"]);
     let at_peak = places(&collapse(&record, &stacks, "peak").await?);
+    if !at_peak.keys().any(|place| place != LIBRARIES) {
+        bail!("none of the agent's functions has its full name: build it with CARGO_PROFILE_RELEASE_DEBUG=1");
+    }
     let at_end = places(&collapse(&record, &stacks, "leaked").await?);
     let mut all: Vec<(&String, u64, u64)> =
         at_peak.iter().map(|(place, bytes)| (place, *bytes, at_end.get(place).copied().unwrap_or(0))).collect();
@@ -124,9 +131,11 @@ fn places(stacks: &str) -> BTreeMap<String, u64> {
 
 fn place(frames: &str) -> String {
     let ours = frames.split(';').rev().find(|frame| OURS.iter().any(|name| frame.trim_start_matches('<').starts_with(name)));
-    let name = ours.unwrap_or("libraries alone");
+    let name = ours.unwrap_or(LIBRARIES);
     // What the compiler appends (closures, a hash) says nothing to a reader.
-    ["::{closure", "::_$u7b$", " ("].into_iter().fold(name, |name, end| name.split(end).next().unwrap_or(name)).to_owned()
+    let name = ["::{closure", "::_$u7b$", " ("].into_iter().fold(name, |name, end| name.split(end).next().unwrap_or(name));
+    let is_hash = |end: &str| end.len() == 16 && end.bytes().all(|byte| byte.is_ascii_hexdigit());
+    name.rsplit_once("::h").filter(|(_, end)| is_hash(end)).map_or(name, |(name, _)| name).to_owned()
 }
 
 #[cfg(test)]
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn bytes_belong_to_the_innermost_place_of_ours() {
-        let stacks = "main;agent_agentd::run;agent_cluster::view::View::record::{closure#0};alloc::vec::push 100\nmain;tokio::run 7\nmain;agent_cluster::view::View::record;alloc 1\n";
+        let stacks = "main;agent_agentd::run;agent_cluster::view::View::record::{closure#0};alloc::vec::push 100\nmain;tokio::run 7\nmain;agent_cluster::view::View::record::h0123456789abcdef (view.rs);alloc 1\n";
         let found = places(stacks);
         assert_eq!(found.get("agent_cluster::view::View::record"), Some(&101));
         assert_eq!(found.get("libraries alone"), Some(&7));
