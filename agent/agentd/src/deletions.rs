@@ -34,6 +34,14 @@ impl Deletions {
         may
     }
 
+    /// Takes back what was reserved at this time: it did not happen, and must not hold up other deletions.
+    pub(crate) fn take_back(&self, reserved: Timestamp) {
+        let mut deletions = self.since(reserved);
+        if let Some(at) = deletions.iter().position(|at| *at == reserved) {
+            deletions.remove(at);
+        }
+    }
+
     fn since(&self, now: Timestamp) -> MutexGuard<'_, VecDeque<Timestamp>> {
         let mut deletions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was set back makes none of them older.
@@ -60,5 +68,9 @@ mod tests {
         assert!(!deletions.reserve(2, at(5)), "a clock that was set back makes room for none");
         assert!(deletions.reserve(2, at(3_600)));
         assert_eq!(deletions.within_an_hour(at(3_600)), 2);
+        deletions.take_back(at(3_600));
+        assert_eq!(deletions.within_an_hour(at(3_600)), 1, "it did not happen");
+        deletions.take_back(at(3_600));
+        assert_eq!(deletions.within_an_hour(at(3_600)), 1, "and is taken back once");
     }
 }

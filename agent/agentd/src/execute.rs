@@ -489,11 +489,18 @@ async fn replace(
     let uid = agent_plan::replaceable(entry, owned, &agent.prune, &error.reason()).map_err(Failure::Content)?;
     let approved = agent.wanted.desired.apps.get(&step.app).is_some_and(|app| app.approved);
     let limit = agent.guardrail.deletions_an_hour(approved);
-    if !agent.deletions.reserve(limit, agent.clock.now()) {
+    let now = agent.clock.now();
+    if !agent.deletions.reserve(limit, now) {
         let message = format!("{} waits to be recreated: this cluster allows {limit} deletions an hour", step.object);
         return Err(Failure::Content(Reason::new(Severity::Wait, "HourlyBudget", message)));
     }
-    writer.delete(resource, &step.object, uid).await.map_err(Failure::Cluster)?;
+    if let Err(error) = writer.delete(resource, &step.object, uid).await {
+        // Without an answer nobody knows whether it happened.
+        if !error.is_unanswered() {
+            agent.deletions.take_back(now);
+        }
+        return Err(Failure::Cluster(error));
+    }
     agent.shared.points.pass(FaultPoint::ObjectReplaced);
     Ok(Outcome::Replaced)
 }

@@ -209,7 +209,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// How the API server says that it is only the change that it refuses (`pkg/apis/*/validation`).
 const REFUSED_CHANGES: [&str; 6] = [
-    "immutable",
+    "is immutable",
     "Forbidden: updates to",
     "cannot change roleRef",
     "may not be changed in an update",
@@ -258,6 +258,7 @@ mod tests {
             (422, "Invalid", "spec.selector: Invalid value: field is immutable", Refusal::Immutable),
             (422, "Invalid", "roleRef: Invalid value: {}: cannot change roleRef", Refusal::Immutable),
             (422, "Invalid", "value: Forbidden: may not be changed in an update.", Refusal::Immutable),
+            (422, "Invalid", "spec.image: Invalid value: \"a:latest\": tags must be immutable", Refusal::Invalid),
             (422, "Invalid", "spec.replicas: Invalid value: -1", Refusal::Invalid),
             (403, "Forbidden", "admission webhook \"tags.example.com\" denied the request: tags must be immutable", Refusal::Denied),
             (400, "BadRequest", "strict decoding error: unknown field \"spec.replica\"", Refusal::Invalid),
